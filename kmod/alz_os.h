@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What core/os.h asks for, in the kernel. */
+#ifndef ALZ_OS_H
+#define ALZ_OS_H
+
+#include <linux/errno.h>
+#include <linux/lockdep.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/string.h>
+#include <linux/timekeeping.h>
+#include <linux/types.h>
+
+typedef spinlock_t alz_os_lock_t;
+
+#define ALZ_MUST_HOLD(lock)	lockdep_assert_held(lock)
+
+#define alz_os_lock_init(lock)	spin_lock_init(lock)
+
+static inline void alz_os_lock_fini(alz_os_lock_t *lock)
+{
+}
+
+static inline void alz_os_lock(alz_os_lock_t *lock)
+	__acquires(lock)
+{
+	spin_lock(lock);
+}
+
+static inline void alz_os_unlock(alz_os_lock_t *lock)
+	__releases(lock)
+{
+	spin_unlock(lock);
+}
+
+static inline void alz_os_relax(void)
+{
+	cond_resched();
+}
+
+static inline void *alz_os_alloc(size_t size)
+{
+	return kzalloc(size, GFP_KERNEL_ACCOUNT);
+}
+
+static inline void alz_os_free(const void *p)
+{
+	kfree(p);
+}
+
+static inline u64 alz_os_now(void)
+{
+	return ktime_get_ns();
+}
+
+static inline void alz_os_store_release(u64 *p, u64 value)
+{
+	smp_store_release(p, value);
+}
+
+static inline void alz_os_store(u64 *p, u64 value)
+{
+	WRITE_ONCE(*p, value);
+}
+
+static inline void alz_os_store_pointer(void **p, void *v)
+{
+	smp_store_release(p, v);
+}
+
+static inline void alz_os_store_state(u8 *p, u8 value)
+{
+	smp_store_release(p, value);
+}
+
+void *alz_os_pages_alloc(u64 size);
+void alz_os_pages_free(void *p, u64 size);
+void *alz_os_segment_alloc(void *arena, u32 index, u64 size);
+void alz_os_segment_free(void *arena, u32 index, void *p, u64 size);
+void alz_os_wake(struct alz_waiter *w);
+void alz_os_ready(struct alz_client *client, bool more);
+
+#endif

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Flights: who owns a running initialisation, who comes next, and how it ends.
+ *
+ * A flight is on the by_key and by_ticket tables while it runs, and holds an
+ * INITIALIZING slot. It is counted by itself while it runs, and by each waiter
+ * that has yet to take its outcome.
+ */
+#include "core.h"
+
+/** alz_flight_new() - Return: a flight of this key, not started; NULL: no memory */
+struct alz_flight *alz_flight_new(const void *key, u32 key_size, u64 hash)
+{
+	struct alz_flight *f = alz_os_alloc(sizeof(*f) + key_size);
+
+	if (!f)
+		return NULL;
+	alz_list_init(&f->key_link);
+	alz_list_init(&f->ticket_link);
+	alz_list_init(&f->owner_link);
+	alz_list_init(&f->waiters);
+	f->hash = hash;
+	f->key_size = key_size;
+	f->refs = 1;
+	memcpy(f->key, key, key_size);
+	return f;
+}
+
+/** alz_flight_put() - drop one count; NULL is allowed */
+void alz_flight_put(struct alz_flight *f)
+{
+	if (!f || --f->refs)
+		return;
+	alz_os_free(f->detail);
+	alz_os_free(f);
+}
+
+/** alz_generation_next() - draw a generation, which is never drawn again */
+u64 alz_generation_next(struct alz_cache *cache)
+{
+	ALZ_MUST_HOLD(&cache->lock);
+	cache->generation++;
+	alz_os_store(&cache->header->generation, cache->generation);
+	return cache->generation;
+}
+
+/** alz_flight_find() - Return: the running flight of a key, or NULL */
+struct alz_flight *alz_flight_find(struct alz_cache *cache, const void *key,
+				   u32 key_size, u64 hash)
+{
+	struct alz_list *head = &cache->by_key[hash & cache->flight_mask];
+	struct alz_list *at;
+
+	ALZ_MUST_HOLD(&cache->lock);
+	for (at = head->next; at != head; at = at->next) {
+		struct alz_flight *f = alz_entry(at, struct alz_flight, key_link);
+
+		if (f->hash == hash && f->key_size == key_size &&
+		    !memcmp(f->key, key, key_size))
+			return f;
+	}
+	return NULL;
+}
+
+/**
+ * alz_flight_owned() - the flight that a ticket of this client is for
+ * @client: whose
+ * @ticket: its ticket
+ * @flight: set on 0
+ *
+ * Return: 0; -ESTALE if the ticket was granted once and is not this client's
+ * now; -ENOENT if it never was.
+ */
+int alz_flight_owned(struct alz_client *client, u64 ticket, struct alz_flight **flight)
+{
+	struct alz_cache *cache = client->cache;
+	struct alz_list *head = &cache->by_ticket[ticket & cache->flight_mask];
+	struct alz_list *at;
+
+	ALZ_MUST_HOLD(&cache->lock);
+	for (at = head->next; at != head; at = at->next) {
+		*flight = alz_entry(at, struct alz_flight, ticket_link);
+		if ((*flight)->ticket == ticket && (*flight)->owner == client)
+			return 0;
+	}
+	if (!ticket || ticket > cache->generation)
+		return -ENOENT;
+	cache->count.stale++;
+	return -ESTALE;
+}
+
+static void alz_flight_grant(struct alz_cache *cache, struct alz_flight *f,
+			     struct alz_client *owner)
+{
+	f->owner = owner;
+	f->ticket = alz_generation_next(cache);
+	alz_list_add_tail(&f->ticket_link, &cache->by_ticket[f->ticket & cache->flight_mask]);
+	alz_list_add_tail(&f->owner_link, &owner->tickets);
+	owner->nr_tickets++;
+	cache->count.tickets++;
+	cache->count.tickets_now++;
+}
+
+static void alz_flight_revoke(struct alz_cache *cache, struct alz_flight *f)
+{
+	if (!f->owner)
+		return;
+	alz_list_del(&f->ticket_link);
+	alz_list_del(&f->owner_link);
+	f->owner->nr_tickets--;
+	f->owner = NULL;
+	cache->count.tickets_now--;
+}
+
+static bool alz_waiter_can(const struct alz_waiter *w)
+{
+	return w->can_init && !w->client->dead &&
+	       w->client->nr_tickets < w->client->max_tickets;
+}
+
+/** alz_flight_can_go_on() - whether a waiter could take the ticket */
+bool alz_flight_can_go_on(const struct alz_flight *f)
+{
+	const struct alz_list *at;
+
+	for (at = f->waiters.next; at != &f->waiters; at = at->next)
+		if (alz_waiter_can(alz_entry(at, struct alz_waiter, link)))
+			return true;
+	return false;
+}
+
+/* Give the ticket to the oldest waiter that can initialise. */
+static bool alz_flight_offer(struct alz_cache *cache, struct alz_flight *f)
+{
+	struct alz_list *at;
+
+	for (at = f->waiters.next; at != &f->waiters; at = at->next) {
+		struct alz_waiter *w = alz_entry(at, struct alz_waiter, link);
+
+		if (!alz_waiter_can(w))
+			continue;
+		alz_flight_grant(cache, f, w->client);
+		cache->count.handovers++;
+		w->ticket = f->ticket;
+		w->attempt = f->attempt;
+		alz_wait_deliver(w, ALZ_OFFERED);
+		return true;
+	}
+	return false;
+}
+
+/**
+ * alz_flight_start() - let a flight run
+ * @cache: locked; an INITIALIZING slot is there
+ * @f: new
+ * @owner: gets the ticket
+ */
+void alz_flight_start(struct alz_cache *cache, struct alz_flight *f,
+		      struct alz_client *owner)
+{
+	f->generation = alz_generation_next(cache);
+	alz_list_add_tail(&f->key_link, &cache->by_key[f->hash & cache->flight_mask]);
+	alz_flight_grant(cache, f, owner);
+}
+
+/**
+ * alz_flight_hand_over() - the owner is gone: next, or the key is EMPTY again
+ * @cache: locked; the lock may be let go and taken again
+ * @f: running
+ * @error: positive errno for waiters that cannot initialise, if nobody can
+ */
+void alz_flight_hand_over(struct alz_cache *cache, struct alz_flight *f, int error)
+{
+	alz_flight_revoke(cache, f);
+	f->attempt++;
+	if (alz_flight_offer(cache, f))
+		return;
+	alz_table_store(cache, alz_table_find_initializing(cache, f->hash),
+			ASYNCLAZY_SLOT_EMPTY);
+	alz_flight_end(cache, f, ASYNCLAZY_RESULT_FAILED, error,
+		       ASYNCLAZY_NO_RECORD, f->generation);
+}
+
+/* From here on nobody finds the flight by key or ticket. */
+static void alz_flight_finish(struct alz_cache *cache, struct alz_flight *f,
+			      u32 result, s32 error, u64 offset, u64 generation)
+{
+	alz_list_del(&f->key_link);
+	alz_flight_revoke(cache, f);
+	f->ended = true;
+	f->result = result;
+	f->error = error;
+	f->offset = offset;
+	f->record_generation = generation;
+}
+
+/**
+ * alz_flight_end() - tell all waiters the outcome; the slot says it already
+ * @cache: locked; the lock is let go now and then if there are many waiters
+ * @f: running; the caller's pointer is invalid afterwards
+ * @result: ASYNCLAZY_RESULT_HIT or FAILED
+ * @error: positive errno of FAILED
+ * @offset: of the record, or NO_RECORD
+ * @generation: of the record
+ */
+void alz_flight_end(struct alz_cache *cache, struct alz_flight *f,
+		    u32 result, s32 error, u64 offset, u64 generation)
+{
+	int n = 0;
+
+	alz_flight_finish(cache, f, result, error, offset, generation);
+	while (!alz_list_empty(&f->waiters)) {
+		alz_wait_deliver(alz_entry(f->waiters.next, struct alz_waiter, link),
+				 ALZ_ENDED);
+		if (++n % ALZ_BATCH)
+			continue;
+		alz_os_unlock(&cache->lock);
+		alz_os_relax();
+		alz_os_lock(&cache->lock);
+	}
+	alz_flight_put(f);
+}
+
+/**
+ * alz_flight_restart() - the key was invalidated: its waiters start again
+ * @cache: locked
+ * @f: running, and can go on; the caller's pointer is invalid afterwards
+ * @successor: new, of the same key; takes over the waiters and the slot
+ *
+ * The owner's ticket is stale from here on.
+ */
+void alz_flight_restart(struct alz_cache *cache, struct alz_flight *f,
+			struct alz_flight *successor)
+{
+	struct alz_list *at;
+
+	alz_flight_finish(cache, f, ASYNCLAZY_RESULT_FAILED, ESTALE,
+			  ASYNCLAZY_NO_RECORD, f->generation);
+	for (at = f->waiters.next; at != &f->waiters; at = at->next) {
+		struct alz_waiter *w = alz_entry(at, struct alz_waiter, link);
+
+		w->flight = successor;
+		successor->refs++;
+		f->refs--;
+	}
+	alz_list_splice_tail(&f->waiters, &successor->waiters);
+	alz_flight_put(f);
+	successor->generation = alz_generation_next(cache);
+	alz_list_add_tail(&successor->key_link,
+			  &cache->by_key[successor->hash & cache->flight_mask]);
+	alz_flight_offer(cache, successor);
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Objects of the module and what its files share.
+ *
+ *   /dev/asynclazy (device.c) -> struct alz_shared, one a cache (shared.c)
+ *     -> struct alz_process, one an attachment (process.c)
+ *       -> struct alz_waitfd, one a per-wait fd (waitfd.c)
+ *
+ * struct file is the reference count of attachments and per-wait fds. A cache
+ * is counted by its fds, its attachments, its per-wait fds, and its name.
+ *
+ * Lock order: alz_names_lock (mutex) -> alz_users_lock (mutex);
+ * alz_process.read_lock (mutex) -> alz_cache.lock (spinlock) -> wait queues.
+ * Nothing touches user memory, or sleeps, under the spinlock.
+ */
+#ifndef ALZ_INTERNAL_H
+#define ALZ_INTERNAL_H
+
+#include <linux/fs.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/uidgid.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "compat.h"
+#include "core/core.h"
+
+/* user.c: what one user has, over all its caches */
+struct alz_user {
+	struct list_head link;		/* alz_users, under alz_users_lock */
+	kuid_t uid;			/* constant */
+	u64 caches;			/* alz_users_lock */
+	u64 bytes;			/* alz_users_lock */
+};
+
+struct alz_user *alz_user_charge(kuid_t uid, u64 bytes);
+void alz_user_uncharge(struct alz_user *user, u64 bytes);
+void alz_user_info(kuid_t uid, struct asynclazy_info *info);
+
+/* Module parameters, in main.c; read at each use. */
+extern unsigned long alz_max_caches;
+extern unsigned long alz_max_bytes;
+extern unsigned long alz_max_waits;
+extern unsigned long alz_max_tickets;
+extern struct workqueue_struct *alz_free_wq;
+
+/* shared.c: a cache, as the module sees it */
+struct alz_shared {
+	struct alz_cache core;
+	struct kref refs;
+	struct list_head link;		/* alz_names, under alz_names_lock */
+	struct alz_user *user;		/* constant */
+	u64 bytes;			/* constant: charged to @user */
+	u64 id;				/* constant */
+	kuid_t uid;			/* constant */
+	kgid_t gid;			/* constant */
+	umode_t mode;			/* constant */
+	unsigned int ipc_ns;		/* constant: inode number */
+	u32 name_size;			/* constant; 0: anonymous */
+	char name[ASYNCLAZY_NAME_MAX];	/* constant */
+};
+
+struct alz_shared *alz_shared_create(const struct asynclazy_create *create,
+				     const char *name, bool *created);
+struct alz_shared *alz_shared_open(const char *name, u32 name_size, fmode_t access);
+int alz_shared_unlink(const char *name, u32 name_size);
+void alz_shared_put(struct alz_shared *shared);
+void alz_shared_unlink_all(void);
+struct file *alz_shared_file(struct alz_shared *shared, fmode_t access);
+
+/* process.c: a client, bound to the mm that attached */
+struct alz_process {
+	struct alz_client core;
+	struct alz_shared *shared;	/* counted */
+	struct mmu_notifier notifier;
+	struct mm_struct *mm;		/* counted by the notifier; compared only */
+	fmode_t access;			/* constant */
+	wait_queue_head_t wait;		/* woken when events come, or at death */
+	struct mutex read_lock;		/* one reader of events at a time */
+	struct work_struct free_work;
+};
+
+struct file *alz_process_attach(struct alz_shared *shared, fmode_t access);
+int alz_process_check(const struct alz_process *process);
+
+/* map.c */
+int alz_process_mmap(struct file *file, struct vm_area_struct *vma);
+
+/* waitfd.c: the descriptor of one wait */
+struct alz_waitfd {
+	struct alz_waiter waiter;
+	struct alz_shared *shared;	/* counted */
+	struct mm_struct *mm;		/* counted; compared only */
+	wait_queue_head_t wait;
+	bool registered;		/* set before the fd is installed */
+};
+
+struct file *alz_waitfd_file(struct alz_process *process, struct alz_waitfd **waitfd);
+
+/* call_claim.c, call_store.c: the calls of a client */
+struct alz_call;
+int alz_call_claim(struct alz_call *call);
+int alz_call_publish(struct alz_call *call);
+int alz_call_fail(struct alz_call *call);
+int alz_call_abandon(struct alz_call *call);
+int alz_call_cancel(struct alz_call *call);
+int alz_call_fetch(struct alz_call *call);
+int alz_call_set(struct alz_call *call);
+int alz_call_invalidate(struct alz_call *call);
+int alz_call_clear(struct alz_call *call);
+
+/* shared.c: calls of both cache fds and client fds */
+int alz_geometry_fill(struct alz_shared *shared, fmode_t access,
+		      struct asynclazy_geometry *g);
+int alz_stats_fill(struct alz_shared *shared, struct asynclazy_stats *s);
+
+#endif

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The parts of core/os.h that are more than one line in the kernel. */
+#include <linux/poll.h>
+#include <linux/vmalloc.h>
+
+#include "internal.h"
+
+/* Charged to the cgroup of the caller, like all memory of a cache. */
+void *alz_os_pages_alloc(u64 size)
+{
+	return __vmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN);
+}
+
+void alz_os_pages_free(void *p, u64 size)
+{
+	vfree(p);
+}
+
+void *alz_os_segment_alloc(void *arena, u32 index, u64 size)
+{
+	return alz_os_pages_alloc(size);
+}
+
+void alz_os_segment_free(void *arena, u32 index, void *p, u64 size)
+{
+	alz_os_pages_free(p, size);
+}
+
+/* w->os is a wait queue: of a blocked call, or of a per-wait fd. */
+void alz_os_wake(struct alz_waiter *w)
+{
+	wake_up_poll(w->os, EPOLLIN | EPOLLRDNORM | EPOLLERR | EPOLLHUP);
+}
+
+void alz_os_ready(struct alz_client *client, bool more)
+{
+	struct alz_process *process = client->os;
+
+	if (more)
+		wake_up_poll(&process->wait, EPOLLIN | EPOLLRDNORM | EPOLLERR | EPOLLHUP);
+}

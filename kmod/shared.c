@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Caches as the module keeps them: names, owners and modes; cache fds. */
+#include <linux/anon_inodes.h>
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/ipc_namespace.h>
+#include <linux/module.h>
+#include <linux/nsproxy.h>
+#include <linux/random.h>
+#include <linux/seq_file.h>
+
+#include "call.h"
+#include "internal.h"
+
+static LIST_HEAD(alz_names);
+static DEFINE_MUTEX(alz_names_lock);
+static atomic64_t alz_last_id;
+
+static unsigned int alz_ipc_ns(void)
+{
+	return current->nsproxy->ipc_ns->ns.inum;
+}
+
+static void alz_shared_free(struct kref *refs)
+{
+	struct alz_shared *shared = container_of(refs, struct alz_shared, refs);
+
+	alz_cache_fini(&shared->core);
+	alz_user_uncharge(shared->user, shared->bytes);
+	kvfree(shared);
+}
+
+/** alz_shared_put() - drop one count; may sleep */
+void alz_shared_put(struct alz_shared *shared)
+{
+	kref_put(&shared->refs, alz_shared_free);
+}
+
+static struct alz_shared *alz_name_find(const char *name, u32 name_size)
+{
+	unsigned int ipc_ns = alz_ipc_ns();
+	struct alz_shared *shared;
+
+	lockdep_assert_held(&alz_names_lock);
+	list_for_each_entry(shared, &alz_names, link)
+		if (shared->ipc_ns == ipc_ns && shared->name_size == name_size &&
+		    !memcmp(shared->name, name, name_size))
+			return shared;
+	return NULL;
+}
+
+static bool alz_shared_may(const struct alz_shared *shared, fmode_t access)
+{
+	unsigned int want = (access & FMODE_READ ? 4 : 0) | (access & FMODE_WRITE ? 2 : 0);
+	unsigned int have = shared->mode;
+
+	if (uid_eq(current_fsuid(), shared->uid))
+		have >>= 6;
+	else if (in_group_p(shared->gid))
+		have >>= 3;
+	return !(want & ~have) || capable(CAP_DAC_OVERRIDE);
+}
+
+static struct alz_shared *alz_shared_new(const struct asynclazy_create *create,
+					 const char *name)
+{
+	struct alz_geometry geometry = {
+		.max_keys = create->max_keys,
+		.arena_size = create->arena_size,
+		.segment_size = create->segment_size,
+		.flags = create->flags & ASYNCLAZY_CREATE_STABLE,
+		.hash_seed = get_random_u64(),
+		.cache_id = atomic64_inc_return(&alz_last_id),
+	};
+	struct alz_shared *shared;
+	int err;
+
+	err = alz_geometry_check(&geometry);
+	if (err)
+		return ERR_PTR(err);
+	shared = kvzalloc(sizeof(*shared), GFP_KERNEL_ACCOUNT);
+	if (!shared)
+		return ERR_PTR(-ENOMEM);
+	shared->bytes = alz_geometry_bytes(&geometry);
+	shared->user = alz_user_charge(current_uid(), shared->bytes);
+	if (IS_ERR(shared->user)) {
+		err = PTR_ERR(shared->user);
+		goto free;
+	}
+	err = alz_cache_init(&shared->core, &geometry, NULL);
+	if (err)
+		goto uncharge;
+	kref_init(&shared->refs);
+	INIT_LIST_HEAD(&shared->link);
+	shared->id = geometry.cache_id;
+	shared->uid = current_fsuid();
+	shared->gid = current_fsgid();
+	shared->mode = create->mode ? create->mode : 0600;
+	shared->ipc_ns = alz_ipc_ns();
+	shared->name_size = create->name_size;
+	memcpy(shared->name, name, create->name_size);
+	return shared;
+
+uncharge:
+	alz_user_uncharge(shared->user, shared->bytes);
+free:
+	kvfree(shared);
+	return ERR_PTR(err);
+}
+
+/* The cache of this name, counted for the caller; ERR_PTR: ENOENT, EACCES. */
+static struct alz_shared *alz_name_get(const char *name, u32 name_size, fmode_t access)
+{
+	struct alz_shared *shared = alz_name_find(name, name_size);
+
+	if (!shared)
+		return ERR_PTR(-ENOENT);
+	if (!alz_shared_may(shared, access))
+		return ERR_PTR(-EACCES);
+	kref_get(&shared->refs);
+	return shared;
+}
+
+/**
+ * alz_shared_create() - a new cache, or the one of that name
+ * @create: checked for flags and reserved fields
+ * @name: create->name_size bytes
+ * @created: whether it is new
+ *
+ * Return: counted for the caller; ERR_PTR.
+ */
+struct alz_shared *alz_shared_create(const struct asynclazy_create *create,
+				     const char *name, bool *created)
+{
+	struct alz_shared *shared;
+
+	*created = true;
+	if (!create->name_size)
+		return alz_shared_new(create, name);
+
+	mutex_lock(&alz_names_lock);
+	shared = alz_name_get(name, create->name_size, FMODE_READ | FMODE_WRITE);
+	if (shared != ERR_PTR(-ENOENT)) {
+		*created = false;
+		if (create->flags & ASYNCLAZY_CREATE_EXCLUSIVE) {
+			if (!IS_ERR(shared))
+				alz_shared_put(shared);
+			shared = ERR_PTR(-EEXIST);
+		}
+		goto out;
+	}
+	shared = alz_shared_new(create, name);
+	if (IS_ERR(shared))
+		goto out;
+	/* the name counts too: a cache outlives those who use it */
+	kref_get(&shared->refs);
+	list_add(&shared->link, &alz_names);
+out:
+	mutex_unlock(&alz_names_lock);
+	return shared;
+}
+
+/** alz_shared_open() - Return: counted for the caller; ERR_PTR: ENOENT, EACCES */
+struct alz_shared *alz_shared_open(const char *name, u32 name_size, fmode_t access)
+{
+	struct alz_shared *shared;
+
+	mutex_lock(&alz_names_lock);
+	shared = alz_name_get(name, name_size, access);
+	mutex_unlock(&alz_names_lock);
+	return shared;
+}
+
+/** alz_shared_unlink() - Return: 0, -ENOENT, -EACCES (not the owner's) */
+int alz_shared_unlink(const char *name, u32 name_size)
+{
+	struct alz_shared *shared;
+	int err = 0;
+
+	mutex_lock(&alz_names_lock);
+	shared = alz_name_find(name, name_size);
+	if (!shared)
+		err = -ENOENT;
+	else if (!uid_eq(current_fsuid(), shared->uid) && !capable(CAP_SYS_ADMIN))
+		err = -EACCES;
+	else
+		list_del_init(&shared->link);
+	mutex_unlock(&alz_names_lock);
+	if (!err)
+		alz_shared_put(shared);
+	return err;
+}
+
+/** alz_shared_unlink_all() - the module goes; no fd is left */
+void alz_shared_unlink_all(void)
+{
+	struct alz_shared *shared, *next;
+
+	list_for_each_entry_safe(shared, next, &alz_names, link) {
+		list_del(&shared->link);
+		alz_shared_put(shared);
+	}
+}
+
+/** alz_geometry_fill() - serve GEOMETRY */
+int alz_geometry_fill(struct alz_shared *shared, fmode_t access,
+		      struct asynclazy_geometry *g)
+{
+	const struct alz_cache *core = &shared->core;
+
+	if (g->flags || ALZ_RESERVED_SET(g->reserved))
+		return -EINVAL;
+	g->out_abi_version = ASYNCLAZY_ABI_VERSION;
+	g->out_flags = core->header->flags;
+	g->out_features = core->header->features;
+	g->out_cache_id = shared->id;
+	g->out_max_keys = core->max_keys;
+	g->out_slots = (core->bucket_mask + 1) * ASYNCLAZY_BUCKET_SLOTS;
+	g->out_table_size = core->table_size;
+	g->out_arena_size = core->header->arena_size;
+	g->out_segment_size = 1ULL << core->arena.segment_shift;
+	g->out_value_max = core->value_max;
+	g->out_key_max = ASYNCLAZY_KEY_MAX;
+	g->out_mode = shared->mode;
+	g->out_uid = from_kuid_munged(current_user_ns(), shared->uid);
+	g->out_access = ASYNCLAZY_OPEN_READ |
+		(access & FMODE_WRITE ? ASYNCLAZY_OPEN_WRITE : 0);
+	return 0;
+}
+
+/** alz_stats_fill() - serve STATS */
+int alz_stats_fill(struct alz_shared *shared, struct asynclazy_stats *s)
+{
+	if (s->flags || ALZ_RESERVED_SET(s->reserved))
+		return -EINVAL;
+	alz_cache_stats(&shared->core, s);
+	return 0;
+}
+
+static int alz_call_attach(struct alz_call *call)
+{
+	struct asynclazy_attach *attach = call->arg;
+	struct file *file;
+	int err;
+
+	if (attach->flags || attach->pad || ALZ_RESERVED_SET(attach->reserved))
+		return -EINVAL;
+	err = alz_call_new_fd(call);
+	if (err)
+		return err;
+	file = alz_process_attach(call->file->private_data, call->file->f_mode);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	call->new_file = file;
+	attach->out_fd = call->new_fd;
+	return 0;
+}
+
+static int alz_call_geometry(struct alz_call *call)
+{
+	return alz_geometry_fill(call->file->private_data, call->file->f_mode, call->arg);
+}
+
+static int alz_call_stats(struct alz_call *call)
+{
+	return alz_stats_fill(call->file->private_data, call->arg);
+}
+
+static const struct alz_call_entry alz_shared_calls[] = {
+	ALZ_CALL(ASYNCLAZY_IOC_ATTACH, asynclazy_attach, reserved, alz_call_attach),
+	ALZ_CALL(ASYNCLAZY_IOC_GEOMETRY, asynclazy_geometry, reserved, alz_call_geometry),
+	ALZ_CALL(ASYNCLAZY_IOC_STATS, asynclazy_stats, reserved, alz_call_stats),
+};
+
+static long alz_shared_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return alz_call_dispatch(file, cmd, arg, alz_shared_calls,
+				 ARRAY_SIZE(alz_shared_calls));
+}
+
+static int alz_shared_release(struct inode *inode, struct file *file)
+{
+	alz_shared_put(file->private_data);
+	return 0;
+}
+
+static void alz_shared_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct alz_shared *shared = file->private_data;
+
+	seq_printf(m, "asynclazy-cache:\t%llu\n", shared->id);
+}
+
+static const struct file_operations alz_shared_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = alz_shared_ioctl,
+	.release = alz_shared_release,
+	.show_fdinfo = alz_shared_show_fdinfo,
+	.llseek = noop_llseek,
+};
+
+/** alz_shared_file() - a cache fd's file; it takes over the caller's count */
+struct file *alz_shared_file(struct alz_shared *shared, fmode_t access)
+{
+	return anon_inode_getfile("[asynclazy-cache]", &alz_shared_fops, shared,
+				  access & FMODE_WRITE ? O_RDWR : O_RDONLY);
+}
