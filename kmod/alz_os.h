@@ -56,6 +56,7 @@ static inline u64 alz_os_now(void)
 
 static inline void alz_os_store_release(u64 *p, u64 value)
 {
+	/* pairs with a reader's address dependency: see core.h */
 	smp_store_release(p, value);
 }
 
@@ -66,11 +67,13 @@ static inline void alz_os_store(u64 *p, u64 value)
 
 static inline void alz_os_store_pointer(void **p, void *v)
 {
+	/* pairs with alz_arena_fault() */
 	smp_store_release(p, v);
 }
 
 static inline void alz_os_store_state(u8 *p, u8 value)
 {
+	/* pairs with alz_claim_ended() and alz_waitfd_state() */
 	smp_store_release(p, value);
 }
 

@@ -50,6 +50,6 @@ long alz_call_dispatch(struct file *file, unsigned int cmd, unsigned long arg,
 int alz_call_new_fd(struct alz_call *call);
 
 /* True if any byte is set: for reserved fields. */
-#define ALZ_RESERVED_SET(field)	(memchr_inv(&(field), 0, sizeof(field)) != NULL)
+#define ALZ_RESERVED_SET(field)	(!!memchr_inv(&(field), 0, sizeof(field)))
 
 #endif

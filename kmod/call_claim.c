@@ -8,6 +8,12 @@
 #include "internal.h"
 #include "key.h"
 
+static bool alz_claim_ended(const struct alz_waiter *w)
+{
+	/* pairs with alz_os_store_state() */
+	return smp_load_acquire(&w->state) != ALZ_WAITING;
+}
+
 /* Sleep until the wait has ended, a signal comes, or the deadline passes. */
 static int alz_claim_sleep(struct alz_process *process, struct alz_waiter *w,
 			   wait_queue_head_t *wait, u64 deadline,
@@ -21,10 +27,7 @@ static int alz_claim_sleep(struct alz_process *process, struct alz_waiter *w,
 		if (timeout <= 0)
 			return alz_wait_finish(&process->core, w, -ETIMEDOUT, answer);
 	}
-	/* pairs with alz_os_store_state() */
-	err = wait_event_interruptible_hrtimeout(*wait,
-						 smp_load_acquire(&w->state) != ALZ_WAITING,
-						 timeout);
+	err = wait_event_interruptible_hrtimeout(*wait, alz_claim_ended(w), timeout);
 	if (err == -ETIME)
 		err = -ETIMEDOUT;
 	return alz_wait_finish(&process->core, w, err, answer);

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+#
+#   make            the library, the tools, and the module for KDIR
+#   make run        see what this is: a VM, 64 processes, one initialisation
+#   make test       everything that CI runs (make test-full: at full counts)
+#   make bench      figures, with those of peers in the same run
+#   make install    library, headers, tools, man pages (DESTDIR, PREFIX)
+#   make help       all targets
+
+VERSION := 0.1.0
+BUILD ?= build
+PREFIX ?= /usr/local
+CC ?= gcc
+CFLAGS ?= -O2 -g
+KVERS ?= 6.12 6.1
+KDIR ?= /lib/modules/$(shell uname -r)/build
+
+WARN := -std=gnu11 -Wall -Wextra -Werror
+VM := tools/vm/run
+
+.DELETE_ON_ERROR:
+.PHONY: all lib tools modules modules-vm help clean distclean
+
+all: lib tools modules
+
+include libuser/build.mk
+include tools/alazy/build.mk
+include tools/demo/build.mk
+include tools/bench/build.mk
+include tests/unit/build.mk
+include tests/build.mk
+
+lib: $(BUILD)/lib/libasynclazy.a $(BUILD)/lib/libasynclazy.so.0
+tools: $(BUILD)/bin/alazy
+
+# The module, built in a copy of its sources so that the tree stays clean and
+# several kernels can be built for at once.
+KSRC := Kbuild $(shell find kmod -name '*.[ch]')
+define kmod-build
+	@mkdir -p $(dir $@)
+	@cp -ru Kbuild kmod $(dir $@)
+	$(MAKE) -s -C $(1) M=$(abspath $(dir $@)) modules
+	@touch $@
+endef
+
+modules: $(BUILD)/kmod/asynclazy.ko
+$(BUILD)/kmod/asynclazy.ko: $(KSRC)
+	@test -e $(KDIR)/Makefile || { echo "make modules: no kernel headers in $(KDIR); install them (Debian: linux-headers-$$(uname -r)), or name a kernel tree with KDIR=" >&2; exit 1; }
+	$(call kmod-build,$(KDIR))
+
+# For the kernels that the VM boots.
+modules-vm: $(KVERS:%=$(BUILD)/kmod-%/asynclazy.ko)
+$(BUILD)/kernels/%/release:
+	tools/vm/fetch $*
+$(BUILD)/kmod-%/asynclazy.ko: $(KSRC) | $(BUILD)/kernels/%/release
+	$(call kmod-build,$(BUILD)/kernels/$*/headers)
+.PRECIOUS: $(BUILD)/kernels/%/release $(BUILD)/kmod-%/asynclazy.ko
+
+.PHONY: run
+run:
+	@tools/deps run
+	@+$(MAKE) --no-print-directory run-demo
+
+install: install-lib install-tools
+
+help:
+	@sed -n 's/^#   make/make/p' Makefile
+	@echo 'make modules     the module alone (KDIR=kernel build tree)'
+	@echo 'make lib tools   the library, the alazy command'
+	@echo 'make check       static checks: checkpatch, sparse, W=1, clang'
+	@echo 'make clean       remove what was built (distclean: downloads too)'
+
+clean:
+	find $(BUILD) -mindepth 1 -maxdepth 1 ! -name kernels -exec rm -rf {} + 2>/dev/null || true
+
+distclean:
+	rm -rf $(BUILD)

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* What the benchmarks share: timing, medians, the table of results. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define BENCH_RUNS_MAX	31
+
+/**
+ * struct bench_result - the runs of one benchmark
+ * @name: what was measured
+ * @ns: nanoseconds of one operation, one entry a run; sorted by bench_report()
+ * @runs: how many
+ */
+struct bench_result {
+	const char *name;
+	double ns[BENCH_RUNS_MAX];
+	int runs;
+};
+
+uint64_t bench_now(void);
+void bench_add(struct bench_result *r, uint64_t start, uint64_t ops);
+double bench_report(struct bench_result *r, const char *peer, double peer_ns);
+void bench_header(const char *backend, int runs);
+_Noreturn void bench_die(const char *what, int err);
+
+/* Keeps the compiler from moving or removing what is measured. */
+#define bench_barrier()	__asm__ volatile("" ::: "memory")
+#define bench_use(x)	__asm__ volatile("" :: "r"(x) : "memory")
+
+void bench_hits(int runs);
+void bench_stores(int runs);
+void bench_wakes(int runs);
+void bench_death(int runs);
+
+#endif
