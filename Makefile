@@ -61,7 +61,19 @@ run:
 	@tools/deps run
 	@+$(MAKE) --no-print-directory run-demo
 
+.PHONY: install install-tools
 install: install-lib install-tools
+
+install-tools: tools
+	install -D $(BUILD)/bin/alazy $(DESTDIR)$(PREFIX)/bin/alazy
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 tools/alazy/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -D -m 644 tools/udev/60-asynclazy.rules \
+		$(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-asynclazy.rules
+	install -D -m 644 tools/udev/asynclazy.sysusers \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d/asynclazy.conf
+	install -D -m 644 kmod/uapi/linux/asynclazy.h \
+		$(DESTDIR)$(PREFIX)/include/linux/asynclazy.h
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile

@@ -43,12 +43,15 @@ module() { # DIR KVER MAKE-ARGS...
 }
 
 echo "TAP version 13"
-echo "1..$((1 + 2 * ${#kvers[@]}))"
+echo "1..$((2 + 2 * ${#kvers[@]}))"
 report "checkpatch --strict finds nothing" "$(
 	find kmod -name '*.[ch]' | sort | while read -r f; do
 		perl "$build/kernels/selftests/scripts/checkpatch.pl" --no-tree --strict \
 			--terse --quiet --no-summary --max-line-length=100 --ignore "$ignore" -f "$f"
 	done 2>&1)"
+report "shellcheck finds nothing" "$(
+	find .ci tests tools -type f -not -path "*/.*.swp" |
+		xargs grep -lE -e '^#!/bin/(ba)?sh' | sort | xargs shellcheck 2>&1)"
 for kver in "${kvers[@]}"; do
 	report "sparse and W=1 find nothing on $kver" "$(
 		module "static-$kver" "$kver" W=1 C=2 CHECK=sparse | grep -e 'kmod/' -e failed)"
