@@ -50,8 +50,8 @@ report "checkpatch --strict finds nothing" "$(
 			--terse --quiet --no-summary --max-line-length=100 --ignore "$ignore" -f "$f"
 	done 2>&1)"
 report "shellcheck finds nothing" "$(
-	find .ci tests tools -type f -not -path "*/.*.swp" |
-		xargs grep -lE -e '^#!/bin/(ba)?sh' | sort | xargs shellcheck 2>&1)"
+	find .ci tests tools -type f -print0 |
+		xargs -0 grep -lE -e '^#!/bin/(ba)?sh' | sort | xargs shellcheck 2>&1)"
 for kver in "${kvers[@]}"; do
 	report "sparse and W=1 find nothing on $kver" "$(
 		module "static-$kver" "$kver" W=1 C=2 CHECK=sparse | grep -e 'kmod/' -e failed)"

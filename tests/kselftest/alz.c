@@ -1,0 +1,742 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The calls, a reader, and small things that all tests need. */
+#include "alz.h"
+
+#include <dirent.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/*
+ * Small things
+ */
+
+__u64 alz_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * ALZ_SEC + t.tv_nsec;
+}
+
+/* Whether to run the full counts of features.md. */
+bool alz_full(void)
+{
+	const char *full = getenv("ALZ_FULL");
+
+	return full && !strcmp(full, "1");
+}
+
+__u64 alz_rand(__u64 *state)
+{
+	__u64 x = *state += 0x9e3779b97f4a7c15ULL;
+
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	return x ^ (x >> 31);
+}
+
+static void alz_short_pause(void)
+{
+	struct timespec t = { .tv_nsec = 200 * 1000 };
+
+	nanosleep(&t, NULL);
+}
+
+int alz_device(int flags)
+{
+	int fd = open(ALZ_DEVICE, flags | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int alz_call(int fd, unsigned long nr, void *arg)
+{
+	return ioctl(fd, nr, arg) < 0 ? -errno : 0;
+}
+
+/* How many file descriptors this process has open. */
+int alz_open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	if (!d)
+		return -errno;
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n - 3;	/* ".", ".." and the directory itself */
+}
+
+/*
+ * Device and cache calls
+ */
+
+int alz_create(int device, struct asynclazy_create *c, const char *name,
+	       __u32 flags, __u64 max_keys, __u64 arena_size)
+{
+	memset(c, 0, sizeof(*c));
+	c->size = sizeof(*c);
+	c->flags = flags;
+	c->name = (uintptr_t)name;
+	c->name_size = name ? strlen(name) : 0;
+	c->max_keys = max_keys;
+	c->arena_size = arena_size;
+	ALZ_POISON_RANGE(c, out_fd, out_cache_id);
+	return alz_call(device, ASYNCLAZY_IOC_CREATE, c);
+}
+
+int alz_open(int device, const char *name, __u32 flags)
+{
+	struct asynclazy_open o = {
+		.size = sizeof(o),
+		.flags = flags,
+		.name = (uintptr_t)name,
+		.name_size = strlen(name),
+	};
+	int err;
+
+	ALZ_POISON_RANGE(&o, out_fd, out_cache_id);
+	err = alz_call(device, ASYNCLAZY_IOC_OPEN, &o);
+	return err ? err : o.out_fd;
+}
+
+int alz_unlink(int device, const char *name)
+{
+	struct asynclazy_unlink u = {
+		.size = sizeof(u),
+		.name = (uintptr_t)name,
+		.name_size = strlen(name),
+	};
+
+	return alz_call(device, ASYNCLAZY_IOC_UNLINK, &u);
+}
+
+int alz_info(struct asynclazy_info *i)
+{
+	int fd = alz_device(O_RDONLY);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	memset(i, 0, sizeof(*i));
+	i->size = sizeof(*i);
+	ALZ_POISON_RANGE(i, out_abi_version, out_tickets_max);
+	err = alz_call(fd, ASYNCLAZY_IOC_INFO, i);
+	close(fd);
+	return err;
+}
+
+int alz_attach(int cache)
+{
+	struct asynclazy_attach t = { .size = sizeof(t) };
+	int err;
+
+	ALZ_POISON_RANGE(&t, out_fd, out_fd);
+	err = alz_call(cache, ASYNCLAZY_IOC_ATTACH, &t);
+	return err ? err : t.out_fd;
+}
+
+int alz_geometry(int fd, struct asynclazy_geometry *g)
+{
+	memset(g, 0, sizeof(*g));
+	g->size = sizeof(*g);
+	ALZ_POISON_RANGE(g, out_abi_version, out_access);
+	return alz_call(fd, ASYNCLAZY_IOC_GEOMETRY, g);
+}
+
+int alz_stats(int fd, struct asynclazy_stats *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->size = sizeof(*s);
+	ALZ_POISON_RANGE(s, out_claims, out_waits_now);
+	return alz_call(fd, ASYNCLAZY_IOC_STATS, s);
+}
+
+/*
+ * A client with its mappings
+ */
+
+/* Attach this process to a cache and map it. @a gets a dup of the cache fd. */
+int alz_join(struct alz *a, int cache)
+{
+	struct asynclazy_geometry g;
+	void *table, *arena;
+	int err;
+
+	memset(a, 0, sizeof(*a));
+	a->client = -1;
+	a->cache = fcntl(cache, F_DUPFD_CLOEXEC, 0);
+	if (a->cache < 0)
+		return -errno;
+	a->client = alz_attach(a->cache);
+	if (a->client < 0)
+		return a->client;
+	err = alz_geometry(a->client, &g);
+	if (err)
+		return err;
+	a->table_size = g.out_table_size;
+	a->arena_size = g.out_arena_size;
+	table = mmap(NULL, a->table_size, PROT_READ, MAP_SHARED, a->client,
+		     ASYNCLAZY_OFF_TABLE);
+	if (table == MAP_FAILED)
+		return -errno;
+	a->header = table;
+	arena = mmap(NULL, a->arena_size, PROT_READ, MAP_SHARED, a->client,
+		     ASYNCLAZY_OFF_ARENA);
+	if (arena == MAP_FAILED)
+		return -errno;
+	a->arena = arena;
+	return 0;
+}
+
+/* A new anonymous cache with this process as its client. */
+int alz_setup(struct alz *a, __u64 max_keys, __u64 arena_size)
+{
+	int device = alz_device(O_RDWR);
+	struct asynclazy_create c;
+	int err;
+
+	memset(a, 0, sizeof(*a));
+	a->client = -1;
+	a->cache = -1;
+	if (device < 0)
+		return device;
+	err = alz_create(device, &c, NULL, ASYNCLAZY_CREATE_STABLE, max_keys,
+			 arena_size);
+	close(device);
+	if (err)
+		return err;
+	err = alz_join(a, c.out_fd);
+	close(c.out_fd);
+	return err;
+}
+
+void alz_unmap(struct alz *a)
+{
+	if (a->header)
+		munmap((void *)a->header, a->table_size);
+	if (a->arena)
+		munmap((void *)a->arena, a->arena_size);
+	a->header = NULL;
+	a->arena = NULL;
+}
+
+void alz_leave(struct alz *a)
+{
+	alz_unmap(a);
+	if (a->client >= 0)
+		close(a->client);
+	if (a->cache >= 0)
+		close(a->cache);
+	a->client = -1;
+	a->cache = -1;
+}
+
+/*
+ * Client calls
+ */
+
+__u64 alz_hash(const struct alz *a, const void *key, size_t size)
+{
+	return XXH3_64bits_withSeed(key, size, a->header->hash_seed);
+}
+
+static __thread char alz_detail[ASYNCLAZY_DETAIL_MAX];
+
+/* The text that the last claim of this thread brought. */
+const char *alz_claim_detail(void)
+{
+	return alz_detail;
+}
+
+void alz_claim_fill(const struct alz *a, struct asynclazy_claim *c,
+		    const void *key, __u32 key_size, __u32 flags)
+{
+	memset(c, 0, sizeof(*c));
+	c->size = sizeof(*c);
+	c->flags = flags;
+	c->key = (uintptr_t)key;
+	c->key_size = key_size;
+	c->hash = alz_hash(a, key, key_size);
+	c->detail = (uintptr_t)alz_detail;
+	c->detail_size = sizeof(alz_detail);
+}
+
+int alz_claim_raw(const struct alz *a, struct asynclazy_claim *c)
+{
+	memset(alz_detail, ALZ_POISON, sizeof(alz_detail));
+	ALZ_POISON_RANGE(c, out_result, out_attempt);
+	return alz_call(a->client, ASYNCLAZY_IOC_CLAIM, c);
+}
+
+int alz_claim_event(const struct alz *a, const char *key, __u32 flags,
+		    __u64 cookie, struct asynclazy_claim *c)
+{
+	alz_claim_fill(a, c, key, strlen(key), flags);
+	c->cookie = cookie;
+	return alz_claim_raw(a, c);
+}
+
+int alz_claim(const struct alz *a, const char *key, __u32 flags,
+	      struct asynclazy_claim *c)
+{
+	return alz_claim_event(a, key, flags, 0, c);
+}
+
+/* The ticket of a key that is EMPTY; 0 if there was none to get. */
+__u64 alz_ticket(const struct alz *a, const char *key)
+{
+	struct asynclazy_claim c;
+
+	if (alz_claim(a, key, INIT, &c) || c.out_result != ASYNCLAZY_RESULT_TICKET)
+		return 0;
+	return c.out_ticket;
+}
+
+/* The fd of a wait on a running flight, or -errno. */
+int alz_waitfd(const struct alz *a, const char *key, __u32 flags, __u64 cookie)
+{
+	struct asynclazy_claim c;
+	int err = alz_claim_event(a, key, flags | WAITFD, cookie, &c);
+
+	if (err)
+		return err;
+	return c.out_result == ASYNCLAZY_RESULT_PENDING ? c.out_fd : -EINVAL;
+}
+
+int alz_publish_bytes(const struct alz *a, __u64 ticket, const void *value,
+		      __u64 size, __u64 ttl, struct asynclazy_publish *p)
+{
+	struct asynclazy_publish own;
+
+	if (!p)
+		p = &own;
+	memset(p, 0, sizeof(*p));
+	p->size = sizeof(*p);
+	p->ticket = ticket;
+	p->value = (uintptr_t)value;
+	p->value_size = size;
+	p->ttl = ttl;
+	ALZ_POISON_RANGE(p, out_generation, out_offset);
+	return alz_call(a->client, ASYNCLAZY_IOC_PUBLISH, p);
+}
+
+int alz_publish(const struct alz *a, __u64 ticket, const char *value)
+{
+	return alz_publish_bytes(a, ticket, value, strlen(value), 0, NULL);
+}
+
+int alz_fail_raw(const struct alz *a, struct asynclazy_fail *f)
+{
+	f->size = sizeof(*f);
+	ALZ_POISON_RANGE(f, out_kept, out_kept);
+	return alz_call(a->client, ASYNCLAZY_IOC_FAIL, f);
+}
+
+int alz_fail(const struct alz *a, __u64 ticket, int error, __u32 error_class,
+	     __u64 ttl, const char *detail)
+{
+	struct asynclazy_fail f = {
+		.ticket = ticket,
+		.error = error,
+		.error_class = error_class,
+		.ttl = ttl,
+		.detail = (uintptr_t)detail,
+		.detail_size = detail ? strlen(detail) : 0,
+	};
+
+	return alz_fail_raw(a, &f);
+}
+
+int alz_abandon(const struct alz *a, __u64 ticket)
+{
+	struct asynclazy_abandon b = { .size = sizeof(b), .ticket = ticket };
+
+	return alz_call(a->client, ASYNCLAZY_IOC_ABANDON, &b);
+}
+
+int alz_cancel(const struct alz *a, __u64 cookie)
+{
+	struct asynclazy_cancel c = { .size = sizeof(c), .cookie = cookie };
+
+	return alz_call(a->client, ASYNCLAZY_IOC_CANCEL, &c);
+}
+
+int alz_fetch(const struct alz *a, __u64 cookie, char *detail, __u32 size,
+	      __u32 *out_size)
+{
+	struct asynclazy_fetch f = {
+		.size = sizeof(f),
+		.cookie = cookie,
+		.detail = (uintptr_t)detail,
+		.detail_size = size,
+	};
+	int err;
+
+	ALZ_POISON_RANGE(&f, out_detail_size, out_detail_size);
+	err = alz_call(a->client, ASYNCLAZY_IOC_FETCH, &f);
+	*out_size = f.out_detail_size;
+	return err;
+}
+
+int alz_set_bytes(const struct alz *a, const char *key, const void *value,
+		  __u64 size, __u64 ttl, struct asynclazy_set *s)
+{
+	struct asynclazy_set own;
+
+	if (!s)
+		s = &own;
+	memset(s, 0, sizeof(*s));
+	s->size = sizeof(*s);
+	s->key = (uintptr_t)key;
+	s->key_size = strlen(key);
+	s->hash = alz_hash(a, key, strlen(key));
+	s->value = (uintptr_t)value;
+	s->value_size = size;
+	s->ttl = ttl;
+	ALZ_POISON_RANGE(s, out_generation, out_offset);
+	return alz_call(a->client, ASYNCLAZY_IOC_SET, s);
+}
+
+int alz_set(const struct alz *a, const char *key, const char *value)
+{
+	return alz_set_bytes(a, key, value, strlen(value), 0, NULL);
+}
+
+int alz_invalidate(const struct alz *a, const char *key, __u32 *count)
+{
+	struct asynclazy_invalidate i = {
+		.size = sizeof(i),
+		.key = (uintptr_t)key,
+		.key_size = strlen(key),
+		.hash = alz_hash(a, key, strlen(key)),
+	};
+	int err;
+
+	ALZ_POISON_RANGE(&i, out_count, out_count);
+	err = alz_call(a->client, ASYNCLAZY_IOC_INVALIDATE, &i);
+	if (count)
+		*count = i.out_count;
+	return err;
+}
+
+int alz_clear(const struct alz *a, __u64 *count)
+{
+	struct asynclazy_clear c = { .size = sizeof(c) };
+	int err;
+
+	ALZ_POISON_RANGE(&c, out_count, out_count);
+	err = alz_call(a->client, ASYNCLAZY_IOC_CLEAR, &c);
+	*count = c.out_count;
+	return err;
+}
+
+/*
+ * The reader: no system calls
+ */
+
+static const __u64 *alz_slots(const struct alz *a)
+{
+	return (const void *)((const char *)a->header + a->header->header_size);
+}
+
+const struct asynclazy_record *alz_record(const struct alz *a, __u64 offset)
+{
+	return (const void *)(a->arena + offset);
+}
+
+const char *alz_record_value(const struct asynclazy_record *r)
+{
+	return (const char *)r + ((sizeof(*r) + r->key_size + 15) & ~15ULL);
+}
+
+const struct asynclazy_times *alz_record_times(const struct asynclazy_record *r)
+{
+	uintptr_t end = (uintptr_t)(alz_record_value(r) + r->value_size);
+
+	return (const void *)((end + 7) & ~7ULL);
+}
+
+static bool alz_look(const struct alz *a, __u64 bucket, __u64 tag,
+		     const void *key, size_t size, struct alz_found *found)
+{
+	const __u64 *slot = alz_slots(a) + bucket * ASYNCLAZY_BUCKET_SLOTS;
+	int i;
+
+	for (i = 0; i < ASYNCLAZY_BUCKET_SLOTS; i++) {
+		__u64 w = __atomic_load_n(&slot[i], __ATOMIC_RELAXED);
+		__u64 state = w & ASYNCLAZY_SLOT_STATE_MASK;
+		const struct asynclazy_record *r;
+
+		if (state == ASYNCLAZY_SLOT_EMPTY ||
+		    (w >> ASYNCLAZY_SLOT_TAG_SHIFT & ((1 << ASYNCLAZY_SLOT_TAG_BITS) - 1)) != tag)
+			continue;
+		if (state == ASYNCLAZY_SLOT_INITIALIZING) {
+			if (found->state == ASYNCLAZY_SLOT_EMPTY) {
+				found->state = state;
+				found->word = w;
+			}
+			continue;
+		}
+		found->offset = (w >> ASYNCLAZY_SLOT_OFFSET_SHIFT) << a->header->granule_shift;
+		r = alz_record(a, found->offset);
+		if (r->key_size != size || memcmp(r + 1, key, size))
+			continue;
+		found->state = state;
+		found->word = w;
+		found->record = r;
+		found->value = alz_record_value(r);
+		found->value_size = r->value_size;
+		return true;
+	}
+	return false;
+}
+
+/* An INITIALIZING slot has no key: one of the same tag is taken for the key's. */
+void alz_find(const struct alz *a, const void *key, size_t size,
+	      struct alz_found *found)
+{
+	__u64 hash = alz_hash(a, key, size);
+	__u64 tag = hash >> ASYNCLAZY_HASH_TAG_SHIFT;
+	__u64 mask = a->header->bucket_count - 1;
+	__u64 first = hash & mask;
+
+	memset(found, 0, sizeof(*found));
+	if (!alz_look(a, first, tag, key, size, found))
+		alz_look(a, first ^ (((tag * ASYNCLAZY_TAG_SPREAD) | 1) & mask),
+			 tag, key, size, found);
+}
+
+__u64 alz_state_of(const struct alz *a, const char *key)
+{
+	struct alz_found f;
+
+	alz_find(a, key, strlen(key), &f);
+	return f.state;
+}
+
+/* Whether a reader finds this value. */
+bool alz_has(const struct alz *a, const char *key, const char *value)
+{
+	struct alz_found f;
+
+	alz_find(a, key, strlen(key), &f);
+	return f.state == ASYNCLAZY_SLOT_FILLED && f.value_size == strlen(value) &&
+	       !memcmp(f.value, value, f.value_size);
+}
+
+/* Whether the record at an offset holds this value. */
+bool alz_value_at(const struct alz *a, __u64 offset, const char *value)
+{
+	const struct asynclazy_record *r;
+
+	if (offset >= a->arena_size)
+		return false;
+	r = alz_record(a, offset);
+	return r->value_size == strlen(value) &&
+	       !memcmp(alz_record_value(r), value, r->value_size);
+}
+
+/*
+ * State before and after
+ */
+
+void alz_snapshot(const struct alz *a, struct alz_state *s)
+{
+	struct asynclazy_stats t;
+
+	memset(s, 0, sizeof(*s));
+	if (alz_stats(a->cache, &t))
+		abort();
+	s->keys = t.out_keys;
+	s->errors = t.out_errors;
+	s->initializing = t.out_initializing;
+	s->arena_used = t.out_arena_used;
+	s->tickets_now = t.out_tickets_now;
+	s->waits_now = t.out_waits_now;
+	s->clients = t.out_clients;
+	s->publishes = t.out_publishes;
+	s->fails = t.out_fails;
+	s->abandons = t.out_abandons;
+	s->deaths = t.out_deaths;
+	s->handovers = t.out_handovers;
+	s->sets = t.out_sets;
+	s->invalidates = t.out_invalidates;
+	s->table = XXH3_64bits(alz_slots(a), a->header->bucket_count *
+			       ASYNCLAZY_BUCKET_SLOTS * sizeof(__u64));
+}
+
+/* Whether all is as it was; says what is not. */
+bool alz_unchanged(const struct alz *a, const struct alz_state *before)
+{
+	static const char *const names[] = {
+		"keys", "errors", "initializing", "arena_used", "tickets_now",
+		"waits_now", "clients", "publishes", "fails", "abandons",
+		"deaths", "handovers", "sets", "invalidates", "table",
+	};
+	const __u64 *was = (const void *)before, *is;
+	struct alz_state after;
+	bool same = true;
+	unsigned int i;
+
+	_Static_assert(sizeof(after) == sizeof(names) / sizeof(*names) * sizeof(__u64),
+		       "a name for each");
+	alz_snapshot(a, &after);
+	is = (const void *)&after;
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (was[i] == is[i])
+			continue;
+		fprintf(stderr, "# changed: %s was %llu, is %llu\n", names[i],
+			was[i], is[i]);
+		same = false;
+	}
+	return same;
+}
+
+static bool alz_await_stat(const struct alz *a, size_t member, __u64 n)
+{
+	__u64 until = alz_now() + ALZ_SOON_MS * ALZ_MSEC;
+	struct asynclazy_stats s;
+
+	do {
+		if (alz_stats(a->cache, &s))
+			return false;
+		if (*(__u64 *)((char *)&s + member) == n)
+			return true;
+		alz_short_pause();
+	} while (alz_now() < until);
+	fprintf(stderr, "# awaited %llu, is %llu\n", n, *(__u64 *)((char *)&s + member));
+	return false;
+}
+
+/* Wait until the cache has this many waiters. */
+bool alz_await_waits(const struct alz *a, __u64 n)
+{
+	return alz_await_stat(a, offsetof(struct asynclazy_stats, out_waits_now), n);
+}
+
+bool alz_await_clients(const struct alz *a, __u64 n)
+{
+	return alz_await_stat(a, offsetof(struct asynclazy_stats, out_clients), n);
+}
+
+/*
+ * Waiting
+ */
+
+/* What poll() says of a fd within the time: 0, or its events. */
+int alz_poll(int fd, int timeout_ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, timeout_ms) == 1 ? p.revents : 0;
+}
+
+/* Events that come within the time, of one read; -ETIMEDOUT if none comes. */
+int alz_events(const struct alz *a, struct asynclazy_event *e, int max,
+	       int timeout_ms)
+{
+	ssize_t n;
+
+	if (!alz_poll(a->client, timeout_ms))
+		return -ETIMEDOUT;
+	memset(e, ALZ_POISON, max * sizeof(*e));
+	n = read(a->client, e, max * sizeof(*e));
+	if (n < 0)
+		return -errno;
+	return n % sizeof(*e) ? -EIO : n / (ssize_t)sizeof(*e);
+}
+
+/* The next event; 0 or -errno. */
+int alz_event(const struct alz *a, struct asynclazy_event *e)
+{
+	int n = alz_events(a, e, 1, ALZ_SOON_MS);
+
+	return n == 1 ? 0 : n < 0 ? n : -EIO;
+}
+
+int alz_read_waitfd(int fd, struct asynclazy_event *e, int timeout_ms)
+{
+	ssize_t n;
+
+	if (!alz_poll(fd, timeout_ms))
+		return -ETIMEDOUT;
+	memset(e, ALZ_POISON, sizeof(*e));
+	n = read(fd, e, sizeof(*e));
+	if (n < 0)
+		return -errno;
+	return n == sizeof(*e) ? 0 : -EIO;
+}
+
+static void *alz_block_run(void *arg)
+{
+	struct alz_blocker *b = arg;
+
+	alz_claim_fill(b->a, &b->claim, b->key, strlen(b->key), b->flags | BLOCK);
+	b->claim.deadline = b->deadline;
+	b->err = alz_claim_raw(b->a, &b->claim);
+	memcpy(b->detail, alz_detail, sizeof(b->detail));
+	return NULL;
+}
+
+void alz_block(struct alz_blocker *b, const struct alz *a, const char *key,
+	       __u32 flags, __u64 deadline)
+{
+	memset(b, 0, sizeof(*b));
+	b->a = a;
+	b->key = key;
+	b->flags = flags;
+	b->deadline = deadline;
+	if (pthread_create(&b->thread, NULL, alz_block_run, b))
+		abort();
+}
+
+/* Whether the call has returned within the time. */
+bool alz_block_ended(struct alz_blocker *b, int timeout_ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	t.tv_nsec += timeout_ms % 1000 * 1000000;
+	t.tv_sec += timeout_ms / 1000 + t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
+	return !pthread_timedjoin_np(b->thread, NULL, &t);
+}
+
+/*
+ * Module parameters
+ */
+
+long alz_parameter_get(const char *name)
+{
+	char path[256];
+	long value = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), ALZ_PARAMETERS "%s", name);
+	f = fopen(path, "r");
+	if (!f)
+		return -1;
+	if (fscanf(f, "%ld", &value) != 1)
+		value = -1;
+	fclose(f);
+	return value;
+}
+
+int alz_parameter_set(const char *name, long value)
+{
+	char path[256], text[32];
+	int fd, n, err = 0;
+
+	snprintf(path, sizeof(path), ALZ_PARAMETERS "%s", name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = snprintf(text, sizeof(text), "%ld", value);
+	if (write(fd, text, n) != n)
+		err = -errno;
+	close(fd);
+	return err;
+}

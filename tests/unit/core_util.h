@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/* What the core's unit tests share; see core_os/alz_os.h. */
+#ifndef ALZ_TEST_CORE_UTIL_H
+#define ALZ_TEST_CORE_UTIL_H
+
+#include "check.h"
+#include "core.h"
+
+/* The surroundings, as the test sets and sees them. */
+struct core_os {
+	long fail_after;		/* allocations that still succeed; -1: all */
+	long live;			/* allocations not freed */
+	u64 now;
+	void (*unlocked)(void);		/* called once where the lock is let go */
+	unsigned int relaxes;
+	unsigned int wakes;		/* alz_os_wake() calls */
+	unsigned int readies;		/* alz_os_ready(…, true) calls */
+};
+extern struct core_os core_os;
+
+#define CLIENTS	3
+
+struct bench {
+	struct alz_cache cache;
+	struct alz_client client[CLIENTS];
+	bool readable[CLIENTS];		/* what alz_os_ready() told */
+};
+
+void core_os_reset(void);
+
+/* a cache with CLIENTS clients; 0 keys, bytes: 1000 keys, 16 segments of 64 KiB */
+struct bench *bench_new(u64 max_keys, u64 arena_size);
+/* detach, check the figures are back to nothing, check nothing leaked */
+void bench_free(struct bench *b);
+
+u64 hash_of(const void *key, u32 key_size);	/* any good one will do */
+u64 random_u64(void);				/* the same in each run */
+
+/* by string keys, of client @who */
+int claim(struct bench *b, int who, const char *key, u32 flags, u64 cookie,
+	  struct alz_answer *answer);
+/* the same with a waiter of the test's own: BLOCK, FD */
+int claim_wait(struct bench *b, int who, const char *key, u32 flags,
+	       struct alz_waiter *w, struct alz_answer *answer);
+u64 take(struct bench *b, int who, const char *key);
+int publish(struct bench *b, int who, u64 ticket, const void *value, u64 size,
+	    u64 ttl);
+int set(struct bench *b, int who, const char *key, const void *value, u64 size,
+	u64 ttl);
+u32 invalidate(struct bench *b, int who, const char *key);
+/* the value at an offset is these bytes */
+bool value_is(struct bench *b, u64 offset, const void *value, u64 size);
+/* all due events, taken; returns how many */
+u32 events(struct bench *b, int who, struct asynclazy_event *ev, u32 max);
+
+/* every structure agrees with every other; to be called between operations */
+void check_consistent(struct bench *b);
+
+#endif /* ALZ_TEST_CORE_UTIL_H */

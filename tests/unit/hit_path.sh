@@ -1,0 +1,286 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Row L1: a hit makes no system call and has no lock, atomic read-modify-write
+# or fence: by disassembly, and by counting system calls. KTAP out.
+
+usage() {
+	cat <<'END'
+Usage: tests/unit/hit_path.sh [BUILD]
+Disassembles the hit path of BUILD/lib/libasynclazy.a (BUILD: build), and counts
+the system calls of BUILD/unit-plain/hit_syscalls with strace.
+
+Environment: CC (gcc) compiles the examples that the check itself is tried on.
+END
+}
+
+case ${1-} in
+-h | --help) usage; exit 0 ;;
+-*) usage >&2; exit 2 ;;
+esac
+build=${1:-build}
+top=$(cd "$(dirname "$0")/../.." && pwd) || exit 2
+lib=$build/lib/libasynclazy.a
+counted=$build/unit-plain/hit_syscalls
+CC=${CC:-gcc}
+arm_cc=aarch64-linux-gnu-gcc
+arm_objdump=aarch64-linux-gnu-objdump
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/hit.XXXXXX") || exit 2
+trap 'rm -rf "$work"' EXIT
+trap 'exit 2' HUP INT TERM
+
+# The functions that a hit runs, and what each may call. Beside these: the
+# hash, and what is called only when it is no hit, which is named here.
+hit_functions='alazy_cache_get alazy_cache_get_until alazy_get alazy_ref_put alz_reader_get alz_reader_find'
+may_call='memcmp|XXH.*|alz_reader_get|alz_reader_find'
+not_a_hit='alz_get|alz_lazy_get|alz_key_check|alz_error_record'
+# a record with a TTL is compared with the clock, which the vDSO reads
+timed='alz_reader_dead'
+
+# shellcheck disable=SC2016
+x86_bad='(^|[[:space:]])lock([[:space:]]|$)|mfence|lfence|sfence|syscall|sysenter|int[[:space:]]+\$0x80|xacquire'
+x86_bad="$x86_bad|xchg[a-z]*[[:space:]].*\\(|cpuid|call[[:space:]]+\\*|call[[:space:]]+QWORD|jmp[[:space:]]+\\*%"
+arm_bad='(^|[[:space:]])(ld(a|l)?xr[bhp]*|st(l)?xr[bhp]*|ldax[rp][bh]*|stlx[rp][bh]*|ldar[bh]*|ldapr[bh]*|stlr[bh]*|dmb|dsb|isb|svc|blr'
+arm_bad="$arm_bad|cas[alpbh]*|swp[albh]*|ld(add|clr|eor|set|smax|smin|umax|umin)[albh]*)([[:space:]]|\$)"
+
+# dump OBJDUMP FILE: one line "function<TAB>instruction", relocations as "reloc NAME"
+dump() {
+	"$1" -dr --no-show-raw-insn "$2" 2>/dev/null | awk '
+	/^[0-9a-f]+ <.*>:$/ {
+		fn = $2; sub(/^</, "", fn); sub(/>:$/, "", fn); next }
+	fn == "" { next }
+	/^[ \t]+[0-9a-f]+:[ \t]+R_/ {
+		name = $3; sub(/[-+]0x[0-9a-f]+$/, "", name); sub(/^\.text\./, "", name)
+		print fn "\treloc " $2 " " name; next }
+	/^[ \t]+[0-9a-f]+:\t/ {
+		sub(/^[ \t]+[0-9a-f]+:\t/, ""); print fn "\t" $0 }'
+}
+
+# body FUNCTION: its own instructions, with the parts that the compiler put aside
+body() {
+	awk -F '\t' -v fn="$1" '
+	{ own = $1; sub(/\.(cold|part|isra|constprop).*$/, "", own) }
+	own == fn { $1 = ""; sub(/^ /, ""); print }' "$work/dump"
+}
+
+# calls FUNCTION: the names that it calls or jumps to, outside of itself
+calls() {
+	body "$1" | awk -v fn="$1" '
+	function target(s) {
+		if (!match(s, /<[^>]*>/)) return ""
+		s = substr(s, RSTART + 1, RLENGTH - 2); sub(/[-+]0x[0-9a-f]+$/, "", s)
+		return s
+	}
+	function flush() {
+		if (was != "" && was != fn && index(was, fn ".") != 1) print was
+		was = ""
+	}
+	/^reloc R_(X86_64_(PLT32|PC32)|AARCH64_(CALL26|JUMP26))/ {
+		if (was != "") was = $3
+		next
+	}
+	{ flush() }
+	/^(call|j[a-z]+|bl|b|b\.[a-z]+|cbn?z|tbn?z)[ \t]/ { was = target($0) }
+	END { flush() }' | sort -u
+}
+
+# bad_in FUNCTION PATTERN: prints what must not be there
+bad_in() {
+	body "$1" | grep -v '^reloc' | grep -E "$2"
+}
+
+# bad_calls FUNCTION ALLOWED: prints calls of anything else
+bad_calls() {
+	calls "$1" | grep -Evx "$2"
+}
+
+n=0
+pass=0
+fail=0
+skip=0
+ok() {
+	n=$((n + 1)) pass=$((pass + 1))
+	echo "ok $n $1"
+}
+not_ok() {
+	n=$((n + 1)) fail=$((fail + 1))
+	echo "not ok $n $1"
+	[ -z "${2-}" ] || echo "$2" | sed 's/^/# /'
+}
+skipped() {
+	n=$((n + 1)) skip=$((skip + 1))
+	echo "ok $n $1 # SKIP $2"
+}
+
+# check_functions BAD SUFFIX: each function of the hit path in the dump
+check_functions() {
+	for fn in $hit_functions $timed; do
+		allowed="$may_call|$not_a_hit|$timed"
+		[ "$fn" = "$timed" ] && allowed=clock_gettime
+		if [ -z "$(body "$fn")" ]; then
+			# inlined into its callers; those that are API must be there
+			case $fn in
+			alazy_* | alz_reader_get)
+				not_ok "l1_$fn$2" "no such function in $lib" ;;
+			esac
+			continue
+		fi
+		bad=$(bad_in "$fn" "$1"; bad_calls "$fn" "$allowed")
+		if [ -z "$bad" ]; then ok "l1_$fn$2"; else not_ok "l1_$fn$2" "$bad"; fi
+	done
+	# what of the hash was not inlined
+	bad=
+	cut -f 1 "$work/dump" | grep '^XXH' | sed 's/\..*//' | sort -u >"$work/hash"
+	while read -r fn; do
+		bad="$bad$(bad_in "$fn" "$1"; bad_calls "$fn" "$may_call|memcpy")"
+	done <"$work/hash"
+	if [ -z "$bad" ]; then ok "l1_hash$2"; else not_ok "l1_hash$2" "$bad"; fi
+}
+
+# plant NAME C-STATEMENT: the check must object to a function with it in
+plant() {
+	cat >"$work/planted.c" <<END
+long word;
+void stranger(void);
+long planted(long *p);
+long planted(long *p)
+{
+	$2;
+	return *p;
+}
+END
+	if ! "$planted_cc" -O2 -c -o "$work/planted.o" "$work/planted.c" 2>"$work/err"; then
+		not_ok "$1" "$(cat "$work/err")"
+		return
+	fi
+	dump "$planted_objdump" "$work/planted.o" >"$work/dump"
+	if [ -n "$(bad_in planted "$planted_bad"; bad_calls planted "$may_call")" ]; then
+		ok "$1"
+	else
+		not_ok "$1" "$(body planted)"
+	fi
+}
+
+# plant_clean NAME: and not to one without
+plant_clean() {
+	cat >"$work/planted.c" <<'END'
+#include <string.h>
+int planted(const long *p, const void *key, unsigned long n);
+int planted(const long *p, const void *key, unsigned long n)
+{
+	long word = __atomic_load_n(p, __ATOMIC_RELAXED);
+
+	return word ? memcmp((const void *)word, key, n) + 1 : 0;
+}
+END
+	"$planted_cc" -O2 -c -o "$work/planted.o" "$work/planted.c" 2>"$work/err"
+	dump "$planted_objdump" "$work/planted.o" >"$work/dump"
+	bad=$(bad_in planted "$planted_bad"; bad_calls planted "$may_call")
+	if [ -n "$(calls planted)" ] && [ -z "$bad" ]; then
+		ok "$1"
+	else
+		not_ok "$1" "$(cat "$work/err")$bad"
+	fi
+}
+
+echo "KTAP version 1"
+
+if [ ! -f "$lib" ]; then
+	echo "1..1"
+	not_ok l1_disassembly "no $lib: build the library first"
+	echo "# totals: pass:$pass fail:$fail skip:$skip"
+	exit 1
+fi
+
+case $("$CC" -dumpmachine) in
+x86_64*)
+	planted_cc=$CC planted_objdump=objdump planted_bad=$x86_bad
+	plant_clean l1_detector_lets_plain_code_pass
+	plant l1_detector_sees_a_lock_prefix '__atomic_fetch_add(p, 1, __ATOMIC_RELAXED)'
+	plant l1_detector_sees_a_compare_and_swap \
+		'long o = 0; __atomic_compare_exchange_n(p, &o, 1, 0, 0, 0)'
+	plant l1_detector_sees_an_exchange 'word = __atomic_exchange_n(p, 1, __ATOMIC_RELAXED)'
+	plant l1_detector_sees_mfence '__asm__ volatile("mfence" ::: "memory")'
+	plant l1_detector_sees_lfence '__builtin_ia32_lfence()'
+	plant l1_detector_sees_a_fence_by_name '__atomic_thread_fence(__ATOMIC_SEQ_CST)'
+	plant l1_detector_sees_a_system_call '__asm__ volatile("syscall" ::: "rcx", "r11", "memory")'
+	plant l1_detector_sees_a_call stranger\(\)
+	plant l1_detector_sees_a_call_by_pointer '((void (*)(void))*p)(); word++'
+	dump objdump "$lib" >"$work/dump"
+	check_functions "$x86_bad" ""
+
+	# one load and one branch
+	branches=$(body alazy_get | grep -Ec '^j[a-z]+[ 	]' || true)
+	jumps=$(body alazy_get | grep -Ec '^jmp[ 	]' || true)
+	if [ $((branches - jumps)) -eq 1 ]; then
+		ok l1_resolved_lazy_takes_one_branch
+	else
+		not_ok l1_resolved_lazy_takes_one_branch "$(body alazy_get)"
+	fi
+	;;
+*)
+	skipped l1_disassembly "the patterns are of x86-64 and aarch64"
+	;;
+esac
+
+if command -v "$arm_cc" >/dev/null && command -v "$arm_objdump" >/dev/null; then
+	planted_cc=$arm_cc planted_objdump=$arm_objdump planted_bad=$arm_bad
+	plant_clean l1_aarch64_detector_lets_plain_code_pass
+	plant l1_aarch64_detector_sees_an_acquire '(void)__atomic_load_n(p, __ATOMIC_ACQUIRE)'
+	plant l1_aarch64_detector_sees_a_release '__atomic_store_n(p, 1, __ATOMIC_RELEASE)'
+	plant l1_aarch64_detector_sees_a_barrier '__atomic_thread_fence(__ATOMIC_ACQUIRE)'
+	plant l1_aarch64_detector_sees_an_atomic \
+		'__asm__ volatile(".arch armv8.1-a+lse\n ldadd x1, x2, [x0]" ::: "x2", "memory")'
+	# the header alone, not this machine's whole include path
+	mkdir -p "$work/include"
+	cp /usr/include/xxhash.h "$work/include/" 2>/dev/null
+	: >"$work/dump"
+	built=1
+	for f in reader get lazy; do
+		"$arm_cc" -std=gnu11 -O2 -fPIC -fvisibility=hidden -I "$work/include" \
+			-I "$top/libuser/include" -I "$top/libuser/src" -I "$top/kmod/core" \
+			-I "$top/kmod/uapi" -c -o "$work/arm-$f.o" "$top/libuser/src/$f.c" \
+			2>>"$work/err" || built=0
+		[ $built = 0 ] || dump "$arm_objdump" "$work/arm-$f.o" >>"$work/dump"
+	done
+	if [ $built = 1 ]; then
+		hit_functions='alazy_cache_get alazy_cache_get_until alazy_get alz_reader_get alz_reader_find'
+		check_functions "$arm_bad" _on_aarch64
+	else
+		not_ok l1_aarch64_build "$(cat "$work/err")"
+	fi
+else
+	skipped l1_aarch64 "gcc-aarch64-linux-gnu is not installed"
+fi
+
+# system_calls KEY-HITS LAZY-HITS: how many the whole program makes
+system_calls() {
+	ALAZY_BACKEND=${ALAZY_BACKEND:-local} \
+		strace -f -qq -o "$work/strace" "$counted" "$1" "$2" >"$work/err" 2>&1 || return 1
+	# exits and signals have no "("
+	grep -c '(' "$work/strace"
+}
+
+if ! command -v strace >/dev/null; then
+	skipped l1_hits_add_no_system_call_to_a_run "strace is not installed"
+elif ! strace -o /dev/null true 2>/dev/null; then
+	skipped l1_hits_add_no_system_call_to_a_run "strace may not trace here"
+elif [ ! -x "$counted" ]; then
+	not_ok l1_hits_add_no_system_call_to_a_run "no $counted: make unit-plain"
+else
+	none=$(system_calls 0 0)
+	by_key=$(system_calls 1000000 0)
+	by_lazy=$(system_calls 0 1000000)
+	if [ -n "$none" ] && [ "$none" -gt 0 ] && [ "$none" = "$by_key" ] &&
+		[ "$none" = "$by_lazy" ]; then
+		ok l1_hits_add_no_system_call_to_a_run
+	else
+		not_ok l1_hits_add_no_system_call_to_a_run "$(
+			echo "0 hits: $none; 1,000,000 by key: $by_key; of a lazy: $by_lazy"
+			cat "$work/err")"
+	fi
+fi
+
+echo "1..$n"
+echo "# totals: pass:$pass fail:$fail skip:$skip"
+[ "$fail" -eq 0 ]

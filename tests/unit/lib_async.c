@@ -1,0 +1,943 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Waiting without a thread: the descriptor and dispatch, EVENT and FD waits,
+ * cancellation, hand-over. The same program on both backends.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/select.h>
+#include <unistd.h>
+
+#include "util.h"
+
+/* What came of an EVENT wait. */
+struct answered {
+	atomic_uint calls;
+	int kind;
+	int err;
+	int value;
+	struct alazy_ticket ticket;
+	char detail[300];
+};
+
+static void note_answer(struct answered *a, struct alazy_answer *answer)
+{
+	a->kind = answer->kind;
+	a->err = answer->err;
+	a->value = answer->kind == ALAZY_ANSWER_HIT ? ref_int(&answer->ref) : 0;
+	a->ticket = answer->ticket;
+	if (answer->kind == ALAZY_ANSWER_FAILED)
+		snprintf(a->detail, sizeof(a->detail), "%s",
+			 alazy_strerror_detail());
+}
+
+static void on_answer(struct alazy_answer *answer, void *ctx)
+{
+	struct answered *a = ctx;
+
+	note_answer(a, answer);
+	atomic_fetch_add(&a->calls, 1);
+}
+
+static int claim(struct alazy_cache *cache, const char *key, uint32_t flags,
+		 struct answered *ctx, struct alazy_answer *answer)
+{
+	memset(answer, 0xa5, sizeof(*answer));
+	check_eq(alazy_claim(cache, key, strlen(key), flags, 0,
+			     flags & ALAZY_CLAIM_EVENT ? on_answer : NULL, ctx,
+			     answer), 0);
+	return answer->kind;
+}
+
+static struct alazy_ticket take(struct alazy_cache *cache, const char *key)
+{
+	struct alazy_answer a;
+
+	check_eq(claim(cache, key, ALAZY_CLAIM_INIT, NULL, &a),
+		 ALAZY_ANSWER_TICKET);
+	check(a.ticket.cache == cache);
+	return a.ticket;
+}
+
+static void publish_int(const struct alazy_ticket *ticket, int value)
+{
+	check_eq(alazy_publish(ticket, &value, sizeof(value), 0), 0);
+}
+
+#define EVENT_INIT	(ALAZY_CLAIM_EVENT | ALAZY_CLAIM_INIT)
+#define FD_INIT		(ALAZY_CLAIM_FD | ALAZY_CLAIM_INIT)
+
+/* ---- claims ------------------------------------------------------------ */
+
+TEST(claim_answers_each_state)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_answer a;
+	struct alazy_ticket t;
+
+	check_eq(claim(cache, "k", 0, NULL, &a), ALAZY_ANSWER_EMPTY);
+	t = take(cache, "k");
+	check_eq(t.attempt, 0);
+	check_eq(claim(cache, "k", 0, NULL, &a), ALAZY_ANSWER_PENDING);
+	check_eq(claim(cache, "k", ALAZY_CLAIM_INIT, NULL, &a),
+		 ALAZY_ANSWER_PENDING);
+	publish_int(&t, 3);
+	check_eq(claim(cache, "k", 0, NULL, &a), ALAZY_ANSWER_HIT);
+	check_eq(ref_int(&a.ref), 3);
+	check_eq(a.ref.generation, t.generation);
+	alazy_ref_put(&a.ref);
+	check_eq(claim(cache, "k", EVENT_INIT, NULL, &a), ALAZY_ANSWER_HIT);
+	alazy_ref_put(&a.ref);
+	check_eq(claim(cache, "k", FD_INIT, NULL, &a), ALAZY_ANSWER_HIT);
+	alazy_ref_put(&a.ref);
+
+	t = take(cache, "bad");
+	check_eq(alazy_fail(&t, -EIO, ALAZY_PERMANENT, 0, "text"), 0);
+	check_eq(claim(cache, "bad", ALAZY_CLAIM_INIT, NULL, &a),
+		 ALAZY_ANSWER_FAILED);
+	check_eq(a.err, -EIO);
+	check_eq(strcmp(alazy_strerror_detail(), "text"), 0);
+	alazy_cache_close(cache);
+}
+
+static void *claim_blocking(void *arg)
+{
+	struct get *get = arg;
+	struct alazy_answer a;
+
+	check_eq(claim(get->cache, get->key, ALAZY_CLAIM_INIT | ALAZY_CLAIM_BLOCK,
+		       NULL, &a), get->fail);
+	get->ticket = a.ticket;
+	if (a.kind == ALAZY_ANSWER_HIT) {
+		get->got = ref_int(&a.ref);
+		alazy_ref_put(&a.ref);
+	}
+	return NULL;
+}
+
+TEST(blocking_claim_waits_for_the_value_or_the_ticket)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct get hit = { .cache = cache, .key = "k",
+			   .fail = ALAZY_ANSWER_HIT };
+	struct get offer = { .cache = cache, .key = "l",
+			     .fail = ALAZY_ANSWER_TICKET };
+	struct alazy_ticket t = take(cache, "k"), u = take(cache, "l");
+	struct alazy_answer a;
+	pthread_t threads[2];
+
+	threads[0] = start_thread(claim_blocking, &hit);
+	threads[1] = start_thread(claim_blocking, &offer);
+	await_waits(cache, 2);
+	publish_int(&t, 6);
+	check_eq(alazy_abandon(&u), 0);
+	join_thread(threads[0]);
+	join_thread(threads[1]);
+	check_eq(hit.got, 6);
+	check_eq(offer.ticket.attempt, 1);
+	check_eq(alazy_publish(&u, "late", 4, 0), -ESTALE);
+	publish_int(&offer.ticket, 7);
+	/* a deadline */
+	t = take(cache, "m");
+	check_eq(alazy_claim(cache, "m", 1, ALAZY_CLAIM_BLOCK,
+			     now_ns() + 5 * MSEC, NULL, NULL, &a), -ETIMEDOUT);
+	check_eq(alazy_abandon(&t), 0);
+	alazy_cache_close(cache);
+}
+
+/* ---- the descriptor ---------------------------------------------------- */
+
+TEST(fd_is_readable_exactly_while_something_is_due)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct answered got = { 0 };
+	struct alazy_ticket t = take(cache, "k");
+	struct alazy_answer a;
+	int fd = alazy_fd(cache);
+
+	check(fd >= 0);
+	check_eq(readable(fd), 0);
+	check_eq(claim(cache, "k", EVENT_INIT, &got, &a), ALAZY_ANSWER_PENDING);
+	check_eq(readable(fd), 0);
+	check_eq(alazy_dispatch(cache), 0);
+	publish_int(&t, 5);
+	/* a level: it stays until it is served */
+	check_eq(readable(fd), 1);
+	check_eq(readable(fd), 1);
+	check_eq(atomic_load(&got.calls), 0);
+	check_eq(alazy_dispatch(cache), 1);
+	check_eq(atomic_load(&got.calls), 1);
+	check_eq(got.kind, ALAZY_ANSWER_HIT);
+	check_eq(got.value, 5);
+	check_eq(readable(fd), 0);
+	check_eq(alazy_dispatch(cache), 0);
+	check_eq(alazy_fd(cache), fd);
+	alazy_cache_close(cache);
+}
+
+TEST(epoll_and_select_see_what_was_due_before_they_looked)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct answered got = { 0 };
+	struct alazy_ticket t = take(cache, "k");
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	struct timeval zero = { 0 };
+	struct alazy_answer a;
+	int fd = alazy_fd(cache), ep = epoll_create1(EPOLL_CLOEXEC);
+	fd_set set;
+
+	check_eq(claim(cache, "k", ALAZY_CLAIM_EVENT, &got, &a),
+		 ALAZY_ANSWER_PENDING);
+	publish_int(&t, 5);
+	check_eq(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev), 0);
+	check_eq(epoll_wait(ep, &ev, 1, 0), 1);
+	check(ev.events & EPOLLIN);
+	FD_ZERO(&set);
+	FD_SET(fd, &set);
+	check_eq(select(fd + 1, &set, NULL, NULL, &zero), 1);
+	check_eq(alazy_dispatch(cache), 1);
+	check_eq(atomic_load(&got.calls), 1);
+
+	/* edge-triggered, it tells again of what comes later */
+	t = take(cache, "l");
+	check_eq(claim(cache, "l", ALAZY_CLAIM_EVENT, &got, &a),
+		 ALAZY_ANSWER_PENDING);
+	check_eq(epoll_wait(ep, &ev, 1, 0), 0);
+	publish_int(&t, 6);
+	check_eq(epoll_wait(ep, &ev, 1, 60000), 1);
+	check_eq(alazy_dispatch(cache), 1);
+	check_eq(got.value, 6);
+	close(ep);
+	alazy_cache_close(cache);
+}
+
+static void *publish_later(void *arg)
+{
+	struct get *get = arg;
+
+	publish_int(&get->ticket, get->value);
+	return NULL;
+}
+
+TEST(sleeping_poll_is_woken_by_another_thread)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct get get = { 0 }, call;
+	char key[16];
+	pthread_t thread;
+	int i;
+
+	for (i = 0; i < 200; i++) {
+		snprintf(key, sizeof(key), "%d", i);
+		call = (struct get){ .value = i };
+		check_eq(get_int_async(cache, key, make_later, &call, NULL), 0);
+		get.ticket = call.ticket;
+		get.value = i;
+		thread = start_thread(publish_later, &get);
+		drive(cache, &call.dones, 1);
+		check_eq(call.got, i);
+		join_thread(thread);
+	}
+	alazy_cache_close(cache);
+}
+
+/* ---- EVENT, FOLLOW ----------------------------------------------------- */
+
+TEST(event_brings_value_error_or_ticket)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct answered hit = { 0 }, failed = { 0 }, offered = { 0 };
+	struct alazy_ticket t = take(cache, "hit"), u = take(cache, "failed");
+	struct alazy_ticket v = take(cache, "offered");
+	struct alazy_answer a;
+
+	check_eq(claim(cache, "hit", ALAZY_CLAIM_EVENT, &hit, &a),
+		 ALAZY_ANSWER_PENDING);
+	check_eq(claim(cache, "failed", EVENT_INIT, &failed, &a),
+		 ALAZY_ANSWER_PENDING);
+	check_eq(claim(cache, "offered", EVENT_INIT, &offered, &a),
+		 ALAZY_ANSWER_PENDING);
+	publish_int(&t, 1);
+	check_eq(alazy_fail(&u, -EIO, ALAZY_TRANSIENT, 0, "the text"), 0);
+	check_eq(alazy_abandon(&v), 0);
+	drive(cache, &hit.calls, 1);
+	drive(cache, &failed.calls, 1);
+	drive(cache, &offered.calls, 1);
+	check_eq(hit.kind, ALAZY_ANSWER_HIT);
+	check_eq(hit.value, 1);
+	check_eq(failed.kind, ALAZY_ANSWER_FAILED);
+	check_eq(failed.err, -EIO);
+	check_eq(strcmp(failed.detail, "the text"), 0);
+	check_eq(offered.kind, ALAZY_ANSWER_TICKET);
+	check_eq(offered.ticket.attempt, 1);
+	publish_int(&offered.ticket, 2);
+	check_eq(alazy_dispatch(cache), 0);
+	check_eq(atomic_load(&offered.calls), 1);
+	alazy_cache_close(cache);
+}
+
+TEST(kept_error_text_comes_with_its_event)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct answered got = { 0 };
+	struct alazy_ticket t = take(cache, "k");
+	struct alazy_answer a;
+
+	check_eq(claim(cache, "k", EVENT_INIT, &got, &a), ALAZY_ANSWER_PENDING);
+	check_eq(alazy_fail(&t, -EPERM, ALAZY_NEGATIVE, 0, "kept text"), 0);
+	drive(cache, &got.calls, 1);
+	check_eq(got.kind, ALAZY_ANSWER_FAILED);
+	check_eq(got.err, -EPERM);
+	check_eq(strcmp(got.detail, "kept text"), 0);
+	alazy_cache_close(cache);
+}
+
+TEST(waiters_that_cannot_init_are_cancelled_with_the_last_owner)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct answered got = { 0 };
+	struct get call = { 0 };
+	struct alazy_ticket t = take(cache, "k");
+	struct alazy_answer a;
+
+	check_eq(claim(cache, "k", ALAZY_CLAIM_EVENT, &got, &a),
+		 ALAZY_ANSWER_PENDING);
+	check_eq(get_int_async(cache, "k", NULL, &call, NULL), 0);
+	check_eq(alazy_abandon(&t), 0);
+	drive(cache, &got.calls, 1);
+	drive(cache, &call.dones, 1);
+	check_eq(got.kind, ALAZY_ANSWER_FAILED);
+	check_eq(got.err, -ECANCELED);
+	check_eq(call.err, -ECANCELED);
+	check_eq(claim(cache, "k", 0, NULL, &a), ALAZY_ANSWER_EMPTY);
+	alazy_cache_close(cache);
+}
+
+TEST(follow_tells_the_owner_how_its_flight_ended)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct answered got[3] = { 0 };
+	struct alazy_answer a;
+	int five = 5;
+
+	check_eq(claim(cache, "k", EVENT_INIT | ALAZY_CLAIM_FOLLOW, &got[0], &a),
+		 ALAZY_ANSWER_TICKET);
+	check_eq(alazy_dispatch(cache), 0);
+	publish_int(&a.ticket, 4);
+	drive(cache, &got[0].calls, 1);
+	check_eq(got[0].kind, ALAZY_ANSWER_HIT);
+	check_eq(got[0].value, 4);
+
+	check_eq(claim(cache, "l", EVENT_INIT | ALAZY_CLAIM_FOLLOW, &got[1], &a),
+		 ALAZY_ANSWER_TICKET);
+	check_eq(alazy_fail(&a.ticket, -EIO, ALAZY_TRANSIENT, 0, NULL), 0);
+	drive(cache, &got[1].calls, 1);
+	check_eq(got[1].kind, ALAZY_ANSWER_FAILED);
+	check_eq(got[1].err, -EIO);
+
+	/* whoever ends it */
+	check_eq(claim(cache, "m", EVENT_INIT | ALAZY_CLAIM_FOLLOW, &got[2], &a),
+		 ALAZY_ANSWER_TICKET);
+	check_eq(alazy_cache_set(cache, "m", 1, &five, sizeof(five), 0), 0);
+	drive(cache, &got[2].calls, 1);
+	check_eq(got[2].value, 5);
+	check_eq(alazy_publish(&a.ticket, "x", 1, 0), -ESTALE);
+	check_eq(alazy_dispatch(cache), 0);
+	alazy_cache_close(cache);
+}
+
+TEST(owner_that_abandons_follows_its_successor)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct get first = { .value = 1 }, second = { .value = 2 };
+
+	check_eq(get_int_async(cache, "k", make_later, &first, NULL), 0);
+	check_eq(get_int_async(cache, "k", make_later, &second, NULL), 0);
+	check_eq(alazy_abandon(&first.ticket), 0);
+	drive(cache, &second.inits, 1);
+	check_eq(second.attempt, 1);
+	check_eq(atomic_load(&first.dones), 0);
+	publish_int(&second.ticket, 2);
+	drive(cache, &first.dones, 1);
+	drive(cache, &second.dones, 1);
+	check_eq(first.err, 0);
+	check_eq(first.got, 2);
+	check_eq(second.err, 0);
+	check_eq(second.got, 2);
+	check_eq(atomic_load(&first.inits), 1);
+	check_eq(atomic_load(&second.inits), 1);
+	alazy_cache_close(cache);
+}
+
+TEST(hand_over_is_first_come_first_served)
+{
+	enum { WAITERS = 20 };
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct answered got[WAITERS] = { 0 };
+	struct alazy_ticket t = take(cache, "k");
+	struct alazy_answer a;
+	unsigned int i, j;
+
+	for (i = 0; i < WAITERS; i++)
+		check_eq(claim(cache, "k", EVENT_INIT, &got[i], &a),
+			 ALAZY_ANSWER_PENDING);
+	for (i = 0; i < WAITERS - 1; i++) {
+		check_eq(alazy_abandon(&t), 0);
+		drive(cache, &got[i].calls, 1);
+		check_eq(got[i].kind, ALAZY_ANSWER_TICKET);
+		check_eq(got[i].ticket.attempt, i + 1);
+		for (j = i + 1; j < WAITERS; j++)
+			check_eq(atomic_load(&got[j].calls), 0);
+		t = got[i].ticket;
+	}
+	publish_int(&t, 1);
+	drive(cache, &got[WAITERS - 1].calls, 1);
+	check_eq(got[WAITERS - 1].kind, ALAZY_ANSWER_HIT);
+	alazy_cache_close(cache);
+}
+
+/* ---- a descriptor of its own ------------------------------------------- */
+
+static short polled(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	check(poll(&p, 1, 0) >= 0);
+	return p.revents;
+}
+
+TEST(wait_fd_is_readable_from_the_end_on)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_ticket t = take(cache, "k");
+	struct alazy_answer a, r;
+	int i;
+
+	check_eq(claim(cache, "k", ALAZY_CLAIM_FD, NULL, &a),
+		 ALAZY_ANSWER_PENDING);
+	check(a.fd >= 0);
+	check_eq(polled(a.fd), 0);
+	check_eq(alazy_wait_read(cache, a.fd, &r), -EAGAIN);
+	publish_int(&t, 5);
+	for (i = 0; i < 3; i++) {
+		check_eq(polled(a.fd), POLLIN);
+		check_eq(alazy_wait_read(cache, a.fd, &r), 0);
+		check_eq(r.kind, ALAZY_ANSWER_HIT);
+		check_eq(ref_int(&r.ref), 5);
+		alazy_ref_put(&r.ref);
+	}
+	/* the client's own descriptor has nothing to do with it */
+	check_eq(readable(alazy_fd(cache)), 0);
+	check_eq(alazy_dispatch(cache), 0);
+	close(a.fd);
+	alazy_cache_close(cache);
+}
+
+TEST(wait_fd_of_a_failure_shows_pollerr)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_ticket t = take(cache, "k"), u = take(cache, "l");
+	struct alazy_answer a, b, r;
+
+	check_eq(claim(cache, "k", ALAZY_CLAIM_FD, NULL, &a),
+		 ALAZY_ANSWER_PENDING);
+	check_eq(claim(cache, "l", ALAZY_CLAIM_FD, NULL, &b),
+		 ALAZY_ANSWER_PENDING);
+	check_eq(alazy_fail(&t, -EIO, ALAZY_TRANSIENT, 0, "transient"), 0);
+	check_eq(alazy_fail(&u, -EPERM, ALAZY_PERMANENT, 0, "permanent"), 0);
+	check_eq(polled(a.fd), POLLIN | POLLERR);
+	check_eq(polled(b.fd), POLLIN | POLLERR);
+	check_eq(alazy_wait_read(cache, a.fd, &r), 0);
+	check_eq(r.kind, ALAZY_ANSWER_FAILED);
+	check_eq(r.err, -EIO);
+	check_eq(strcmp(alazy_strerror_detail(), "transient"), 0);
+	check_eq(alazy_wait_read(cache, b.fd, &r), 0);
+	check_eq(r.err, -EPERM);
+	check_eq(strcmp(alazy_strerror_detail(), "permanent"), 0);
+	close(a.fd);
+	close(b.fd);
+	alazy_cache_close(cache);
+}
+
+TEST(wait_fd_brings_the_ticket)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_ticket t = take(cache, "k");
+	struct alazy_answer a, b, r;
+
+	check_eq(claim(cache, "k", FD_INIT, NULL, &a), ALAZY_ANSWER_PENDING);
+	check_eq(claim(cache, "k", FD_INIT, NULL, &b), ALAZY_ANSWER_PENDING);
+	check_eq(alazy_abandon(&t), 0);
+	check_eq(polled(a.fd), POLLIN);
+	check_eq(polled(b.fd), 0);
+	check_eq(alazy_wait_read(cache, a.fd, &r), 0);
+	check_eq(r.kind, ALAZY_ANSWER_TICKET);
+	check_eq(r.ticket.attempt, 1);
+	close(a.fd);	/* told already: the ticket stays */
+	check_eq(polled(b.fd), 0);
+	publish_int(&r.ticket, 9);
+	check_eq(polled(b.fd), POLLIN);
+	check_eq(alazy_wait_read(cache, b.fd, &r), 0);
+	check_eq(ref_int(&r.ref), 9);
+	alazy_ref_put(&r.ref);
+	close(b.fd);
+	alazy_cache_close(cache);
+}
+
+TEST(closed_wait_fd_ends_its_wait)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_ticket t = take(cache, "k");
+	struct alazy_answer a, b, c, r;
+
+	check_eq(claim(cache, "k", FD_INIT, NULL, &a), ALAZY_ANSWER_PENDING);
+	check_eq(claim(cache, "k", FD_INIT, NULL, &b), ALAZY_ANSWER_PENDING);
+	check_eq(claim(cache, "k", FD_INIT, NULL, &c), ALAZY_ANSWER_PENDING);
+	close(a.fd);			/* while it waits */
+	check_eq(alazy_abandon(&t), 0);	/* b has the ticket on its way */
+	check_eq(polled(b.fd), POLLIN);
+	close(b.fd);			/* nobody has seen it: c gets it */
+	/* in one process nobody tells the library: its next call sees it */
+	if (!on_kernel())
+		check(alazy_dispatch(cache) >= 0);
+	check_eq(polled(c.fd), POLLIN);
+	check_eq(alazy_wait_read(cache, c.fd, &r), 0);
+	check_eq(r.kind, ALAZY_ANSWER_TICKET);
+	publish_int(&r.ticket, 1);
+	close(c.fd);
+	check_eq(stats_of(cache).tickets_now, 0);
+	alazy_cache_close(cache);
+}
+
+TEST(wait_read_of_another_descriptor_is_refused)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_answer r;
+	int pipes[2];
+
+	check_eq(pipe(pipes), 0);
+	check(alazy_wait_read(cache, pipes[0], &r) < 0);
+	check_detail("descriptor|fd|wait");
+	check(alazy_wait_read(cache, -1, &r) < 0);
+	check_detail("descriptor|fd|wait");
+	close(pipes[0]);
+	close(pipes[1]);
+	alazy_cache_close(cache);
+}
+
+/* ---- cancel ------------------------------------------------------------ */
+
+TEST(cancelled_wait_is_not_called_and_disturbs_nobody)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct get calls[10] = { 0 };
+	struct alazy_wait *waits[10];
+	struct alazy_ticket t = take(cache, "k");
+	unsigned int i;
+
+	for (i = 0; i < 10; i++)
+		check_eq(get_int_async(cache, "k", make_never, &calls[i],
+				       &waits[i]), 0);
+	for (i = 0; i < 10; i += 2)
+		check_eq(alazy_cancel(waits[i]), 0);
+	check_eq(stats_of(cache).waits_now, 5);
+	publish_int(&t, 8);
+	check_eq(alazy_cancel(waits[1]), 0);	/* its event is on the way */
+	for (i = 3; i < 10; i += 2)
+		drive(cache, &calls[i].dones, 1);
+	check_eq(alazy_dispatch(cache), 0);
+	for (i = 0; i < 10; i++)
+		check_eq(atomic_load(&calls[i].dones), i % 2 && i != 1);
+	check_eq(stats_of(cache).waits_now, 0);
+	alazy_cache_close(cache);
+}
+
+TEST(cancel_passes_a_ticket_on_its_way_to_the_next)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct answered got[3] = { 0 };
+	struct alazy_answer a[3];
+	struct alazy_ticket t = take(cache, "k");
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		check_eq(claim(cache, "k", EVENT_INIT, &got[i], &a[i]),
+			 ALAZY_ANSWER_PENDING);
+	check_eq(alazy_abandon(&t), 0);
+	check_eq(readable(alazy_fd(cache)), 1);
+	check_eq(alazy_cancel(a[0].wait), 0);
+	drive(cache, &got[1].calls, 1);
+	check_eq(got[1].kind, ALAZY_ANSWER_TICKET);
+	check_eq(atomic_load(&got[0].calls), 0);
+	check_eq(atomic_load(&got[2].calls), 0);
+	publish_int(&got[1].ticket, 1);
+	drive(cache, &got[2].calls, 1);
+	check_eq(got[2].kind, ALAZY_ANSWER_HIT);
+	check_eq(stats_of(cache).tickets_now, 0);
+	alazy_cache_close(cache);
+}
+
+TEST(cancel_of_the_last_offer_leaves_the_key_empty)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct answered got = { 0 };
+	struct alazy_answer a, b;
+	struct alazy_ticket t = take(cache, "k");
+
+	check_eq(claim(cache, "k", EVENT_INIT, &got, &a), ALAZY_ANSWER_PENDING);
+	check_eq(alazy_abandon(&t), 0);
+	check_eq(alazy_cancel(a.wait), 0);
+	check_eq(readable(alazy_fd(cache)), 0);
+	check_eq(alazy_dispatch(cache), 0);
+	check_eq(claim(cache, "k", 0, NULL, &b), ALAZY_ANSWER_EMPTY);
+	check_eq(atomic_load(&got.calls), 0);
+	alazy_cache_close(cache);
+}
+
+struct pair {
+	struct alazy_wait *other;
+	struct pair *peer;
+	atomic_uint *called;
+	bool cancelled;
+};
+
+static void cancel_the_other(int err, struct alazy_ref *ref, void *ctx)
+{
+	struct pair *p = ctx;
+
+	check_eq(err, 0);
+	check(ref);
+	check(!p->cancelled);
+	atomic_fetch_add(p->called, 1);
+	p->peer->cancelled = true;
+	check_eq(alazy_cancel(p->other), 0);
+}
+
+TEST(callback_may_cancel_a_wait_that_is_due)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_ticket t = take(cache, "k");
+	atomic_uint called = 0;
+	struct pair p[2] = {
+		{ .peer = &p[1], .called = &called },
+		{ .peer = &p[0], .called = &called },
+	};
+
+	check_eq(alazy_cache_get_async(cache, "k", 1, NULL, cancel_the_other,
+				       &p[0], &p[1].other), 0);
+	check_eq(alazy_cache_get_async(cache, "k", 1, NULL, cancel_the_other,
+				       &p[1], &p[0].other), 0);
+	publish_int(&t, 1);
+	drive(cache, &called, 1);
+	check_eq(alazy_dispatch(cache), 0);
+	check_eq(atomic_load(&called), 1);
+	alazy_cache_close(cache);
+}
+
+/* ---- callbacks --------------------------------------------------------- */
+
+TEST(each_of_many_callbacks_comes_exactly_once)
+{
+	enum { KEYS = 100, EACH = 100 };
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct get *gets = calloc(KEYS * EACH, sizeof(*gets));
+	struct alazy_ticket tickets[KEYS];
+	char key[16];
+	unsigned int i;
+
+	assert_non_null(gets);
+	for (i = 0; i < KEYS; i++) {
+		snprintf(key, sizeof(key), "%u", i);
+		tickets[i] = take(cache, key);
+	}
+	for (i = 0; i < KEYS * EACH; i++) {
+		snprintf(key, sizeof(key), "%u", i % KEYS);
+		check_eq(get_int_async(cache, key, make_never, &gets[i], NULL),
+			 0);
+	}
+	check_eq(stats_of(cache).waits_now, KEYS * EACH);
+	/* in another order than they were asked for; a third fail */
+	for (i = 0; i < KEYS; i++) {
+		unsigned int n = i * 37 % KEYS;
+
+		if (n % 3)
+			publish_int(&tickets[n], n);
+		else
+			check_eq(alazy_fail(&tickets[n], -EIO, ALAZY_TRANSIENT,
+					    0, "no"), 0);
+	}
+	for (i = 0; i < KEYS * EACH; i++) {
+		unsigned int n = i % KEYS;
+
+		drive(cache, &gets[i].dones, 1);
+		check_eq(gets[i].err, n % 3 ? 0 : -EIO);
+		check_eq(gets[i].got, n % 3 ? n : 0);
+	}
+	check_eq(alazy_dispatch(cache), 0);
+	for (i = 0; i < KEYS * EACH; i++)
+		check_eq(atomic_load(&gets[i].dones), 1);
+	check_eq(stats_of(cache).waits_now, 0);
+	free(gets);
+	alazy_cache_close(cache);
+}
+
+struct crew {
+	struct alazy_cache *cache;
+	atomic_uint total;
+	unsigned int target;
+	int stop;	/* eventfd */
+};
+
+struct crew_get {
+	struct crew *crew;
+	atomic_uint calls;
+};
+
+static void crew_done(int err, struct alazy_ref *ref, void *ctx)
+{
+	struct crew_get *g = ctx;
+	uint64_t one = 1;
+
+	check_eq(err, 0);
+	check(ref && ref->size == sizeof(int));
+	atomic_fetch_add(&g->calls, 1);
+	if (atomic_fetch_add(&g->crew->total, 1) + 1 == g->crew->target)
+		check_eq(write(g->crew->stop, &one, sizeof(one)), sizeof(one));
+}
+
+static void crew_dispatch(unsigned int me, void *arg)
+{
+	struct crew *c = arg;
+	struct pollfd fds[2] = {
+		{ .fd = alazy_fd(c->cache), .events = POLLIN },
+		{ .fd = c->stop, .events = POLLIN },
+	};
+
+	(void)me;
+	while (check(poll(fds, 2, 60000) > 0) && !fds[1].revents)
+		check(alazy_dispatch(c->cache) >= 0);
+}
+
+static void publish_all(void *arg)
+{
+	struct alazy_ticket *t = arg;
+
+	for (; t->cache; t++)
+		publish_int(t, 1);
+}
+
+static void crew_member(unsigned int me, void *arg)
+{
+	void **args = arg;
+
+	if (me == 2)
+		publish_all(args[1]);
+	else
+		crew_dispatch(me, args[0]);
+}
+
+TEST(two_dispatching_threads_share_the_callbacks)
+{
+	enum { KEYS = 500, EACH = 10 };
+	struct crew crew = { .cache = open_cache(0, 0), .target = KEYS * EACH,
+			     .stop = eventfd(0, EFD_CLOEXEC) };
+	struct crew_get *gets = calloc(KEYS * EACH, sizeof(*gets));
+	struct alazy_ticket tickets[KEYS + 1] = { 0 };
+	void *args[2] = { &crew, tickets };
+	char key[16];
+	unsigned int i;
+
+	assert_non_null(gets);
+	for (i = 0; i < KEYS; i++) {
+		snprintf(key, sizeof(key), "%u", i);
+		tickets[i] = take(crew.cache, key);
+	}
+	for (i = 0; i < KEYS * EACH; i++) {
+		gets[i].crew = &crew;
+		snprintf(key, sizeof(key), "%u", i % KEYS);
+		check_eq(alazy_cache_get_async(crew.cache, key, strlen(key), NULL,
+					       crew_done, &gets[i], NULL), 0);
+	}
+	run_threads(3, crew_member, args);
+	for (i = 0; i < KEYS * EACH; i++)
+		check_eq(atomic_load(&gets[i].calls), 1);
+	check_eq(alazy_dispatch(crew.cache), 0);
+	close(crew.stop);
+	free(gets);
+	alazy_cache_close(crew.cache);
+}
+
+TEST(close_drops_pending_waits_without_their_callbacks)
+{
+	const char *name = unique_name("close");
+	struct alazy_cache *cache = open_named(name, 0), *other;
+	struct get calls[20] = { 0 }, next = { .value = 4 };
+	struct answered got = { 0 };
+	struct alazy_answer a;
+	struct alazy_ticket t = take(cache, "k");
+	unsigned int i;
+
+	for (i = 0; i < 10; i++)
+		check_eq(get_int_async(cache, "k", make_later, &calls[i], NULL),
+			 0);
+	check_eq(claim(cache, "k", FD_INIT, &got, &a), ALAZY_ANSWER_PENDING);
+	publish_int(&t, 1);			/* due, not dispatched */
+	for (; i < 20; i++)			/* pending */
+		check_eq(get_int_async(cache, "l", make_later, &calls[i], NULL),
+			 0);
+	other = open_named(name, 0);
+	alazy_cache_close(cache);
+	for (i = 0; i < 20; i++)
+		check_eq(atomic_load(&calls[i].dones), 0);
+	close(a.fd);
+	/* the ticket went with it */
+	check_eq(get_int(other, "l", make_int, &next), 0);
+	check_eq(next.got, 4);
+	check_eq(stats_of(other).waits_now, 0);
+	check_eq(stats_of(other).clients, 1);
+	alazy_cache_close(other);
+	check_eq(alazy_cache_unlink(name, ALAZY_BACKEND_AUTO), 0);
+}
+
+TEST(close_hands_tickets_to_waiters_of_others)
+{
+	const char *name = unique_name("closeover");
+	struct alazy_cache *a = open_named(name, 0), *b = open_named(name, 0);
+	struct get get = { .value = 5 };
+	struct alazy_ticket t = take(a, "k");
+
+	check_eq(get_int_async(b, "k", make_int, &get, NULL), 0);
+	alazy_cache_close(a);
+	(void)t;
+	drive(b, &get.dones, 1);
+	check_eq(get.err, 0);
+	check_eq(get.got, 5);
+	check_eq(get.attempt, 1);
+	alazy_cache_close(b);
+	check_eq(alazy_cache_unlink(name, ALAZY_BACKEND_AUTO), 0);
+}
+
+struct chain {
+	struct alazy_cache *cache;
+	atomic_uint depth;
+	atomic_uint stop_at;
+	struct alazy_ticket kept;
+};
+
+static int chain_init(const struct alazy_ticket *ticket, const void *key,
+		      size_t key_size, void *ctx)
+{
+	struct chain *c = ctx;
+	int value = 1;
+
+	(void)key;
+	(void)key_size;
+	c->kept = *ticket;
+	if (atomic_load(&c->depth) % 2)
+		return 0;		/* later, by whoever drives the test */
+	return alazy_publish(ticket, &value, sizeof(value), 0);
+}
+
+static void chain_done(int err, struct alazy_ref *ref, void *ctx)
+{
+	struct chain *c = ctx;
+	unsigned int n = atomic_fetch_add(&c->depth, 1) + 1;
+
+	check_eq(err, 0);
+	check(ref);
+	if (n < atomic_load(&c->stop_at))
+		check(alazy_cache_get_async(c->cache, &n, sizeof(n), chain_init,
+					    chain_done, c, NULL) >= 0);
+}
+
+TEST(callback_may_start_the_next_get)
+{
+	struct chain c = { .cache = open_cache(0, 0), .stop_at = 200 };
+	unsigned int n = 0;
+
+	check(alazy_cache_get_async(c.cache, &n, sizeof(n), chain_init,
+				    chain_done, &c, NULL) >= 0);
+	while ((n = atomic_load(&c.depth)) < 200) {
+		if (n % 2)
+			publish_int(&c.kept, 1);
+		drive(c.cache, &c.depth, n + 1);
+		if (!check(atomic_load(&c.depth) > n))
+			break;
+	}
+	check_eq(atomic_load(&c.depth), 200);
+	check_eq(alazy_cache_len(c.cache), 200);
+	alazy_cache_close(c.cache);
+}
+
+struct keeper {
+	struct alazy_ref ref;
+	atomic_uint calls;
+};
+
+static void keep_ref(int err, struct alazy_ref *ref, void *ctx)
+{
+	struct keeper *k = ctx;
+
+	check_eq(err, 0);
+	if (ref) {
+		k->ref = *ref;
+		memset(ref, 0, sizeof(*ref));
+	}
+	atomic_fetch_add(&k->calls, 1);
+}
+
+TEST(callback_may_move_its_ref_out)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct keeper k = { 0 };
+	struct alazy_ticket t = take(cache, "k");
+
+	check_eq(alazy_cache_get_async(cache, "k", 1, NULL, keep_ref, &k, NULL),
+		 0);
+	publish_int(&t, 12);
+	drive(cache, &k.calls, 1);
+	check_eq(alazy_cache_invalidate(cache, "k", 1), 1);
+	check_eq(ref_int(&k.ref), 12);
+	alazy_ref_put(&k.ref);
+	alazy_cache_close(cache);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(claim_answers_each_state),
+		cmocka_unit_test(blocking_claim_waits_for_the_value_or_the_ticket),
+		cmocka_unit_test(fd_is_readable_exactly_while_something_is_due),
+		cmocka_unit_test(epoll_and_select_see_what_was_due_before_they_looked),
+		cmocka_unit_test(sleeping_poll_is_woken_by_another_thread),
+		cmocka_unit_test(event_brings_value_error_or_ticket),
+		cmocka_unit_test(kept_error_text_comes_with_its_event),
+		cmocka_unit_test(waiters_that_cannot_init_are_cancelled_with_the_last_owner),
+		cmocka_unit_test(follow_tells_the_owner_how_its_flight_ended),
+		cmocka_unit_test(owner_that_abandons_follows_its_successor),
+		cmocka_unit_test(hand_over_is_first_come_first_served),
+		cmocka_unit_test(wait_fd_is_readable_from_the_end_on),
+		cmocka_unit_test(wait_fd_of_a_failure_shows_pollerr),
+		cmocka_unit_test(wait_fd_brings_the_ticket),
+		cmocka_unit_test(closed_wait_fd_ends_its_wait),
+		cmocka_unit_test(wait_read_of_another_descriptor_is_refused),
+		cmocka_unit_test(cancelled_wait_is_not_called_and_disturbs_nobody),
+		cmocka_unit_test(cancel_passes_a_ticket_on_its_way_to_the_next),
+		cmocka_unit_test(cancel_of_the_last_offer_leaves_the_key_empty),
+		cmocka_unit_test(callback_may_cancel_a_wait_that_is_due),
+		cmocka_unit_test(each_of_many_callbacks_comes_exactly_once),
+		cmocka_unit_test(two_dispatching_threads_share_the_callbacks),
+		cmocka_unit_test(close_drops_pending_waits_without_their_callbacks),
+		cmocka_unit_test(close_hands_tickets_to_waiters_of_others),
+		cmocka_unit_test(callback_may_start_the_next_get),
+		cmocka_unit_test(callback_may_move_its_ref_out),
+	};
+
+	return RUN_TESTS(tests);
+}

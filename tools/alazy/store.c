@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/* The cache that results are kept in: opened, and renewed when it is full. */
+#include <asynclazy.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "alazy.h"
+#include "store.h"
+
+#define MIB		(1ULL << 20)
+#define SEGMENT_SIZE	(4 * MIB)	/* so much output at most */
+#define ARENA_SIZE	(64 * MIB)	/* of the quota; memory is taken as it fills */
+
+void store_default(struct store *store)
+{
+	memset(store, 0, sizeof(*store));
+	/* a user's cache is the user's: others cannot open it */
+	snprintf(store->default_name, sizeof(store->default_name),
+		 "alazy-run-%u", geteuid());
+	store->name = store->default_name;
+	store->own = true;
+}
+
+static struct alazy_cache *open_cache(const struct store *store, uint32_t flags)
+{
+	struct alazy_cache_opts opts = {
+		.size = sizeof(opts),
+		.flags = ALAZY_CACHE_SHARED | ALAZY_CACHE_STABLE | flags,
+		.backend = ALAZY_BACKEND_KERNEL,
+		.arena_size = ARENA_SIZE,
+		.segment_size = SEGMENT_SIZE,
+	};
+
+	return alazy_cache_open(store->name, &opts);
+}
+
+static int cannot_open(const struct store *store, int error)
+{
+	switch (error) {
+	case ENODEV:
+		say("the asynclazy module is not loaded: there is no /dev/asynclazy.\n"
+		    "Load it as root: `modprobe asynclazy`, or `insmod asynclazy.ko` in the folder where it was built.");
+		return STATUS_UNAVAILABLE;
+	case EPROTO:
+		say("the asynclazy module is of another version than this program: %s",
+		    alazy_strerror_detail());
+		return STATUS_UNAVAILABLE;
+	case EACCES:
+		say("no permission for the cache '%s', or for /dev/asynclazy (group asynclazy): %s",
+		    store->name, alazy_strerror_detail());
+		return STATUS_PERMISSION;
+	default:
+		say("cannot open the cache '%s': %s: %s", store->name,
+		    strerror(error), alazy_strerror_detail());
+		return STATUS_SYSTEM;
+	}
+}
+
+int store_open(struct store *store)
+{
+	store->cache = open_cache(store, 0);
+	return store->cache ? 0 : cannot_open(store, errno);
+}
+
+void store_close(struct store *store)
+{
+	alazy_cache_close(store->cache);
+	store->cache = NULL;
+}
+
+void store_renew_name(const struct store *store)
+{
+	struct alazy_stats stats = { .size = sizeof(stats) };
+	struct alazy_cache *named;
+
+	if (!store->own)
+		return;
+	named = open_cache(store, ALAZY_CACHE_EXISTING);
+	if (!named)
+		return;
+	/* the name may be a new cache's already */
+	if (!alazy_cache_stats(named, &stats) && stats.nospace)
+		alazy_cache_unlink(store->name, ALAZY_BACKEND_KERNEL);
+	alazy_cache_close(named);
+}
+
+bool store_move(struct store *store)
+{
+	if (!store->own || store->renewed)
+		return false;
+	store->renewed = true;
+	store_renew_name(store);
+	/* first: two may be more than the quota */
+	store_close(store);
+	store->cache = open_cache(store, 0);
+	return store->cache;
+}
