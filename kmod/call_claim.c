@@ -192,11 +192,12 @@ int alz_call_fetch(struct alz_call *call)
 
 	if (f->flags || ALZ_RESERVED_SET(f->reserved))
 		return -EINVAL;
-	err = alz_fetch(&process->core, f->cookie, detail, sizeof(detail), &size);
+	err = alz_fetch(&process->core, f->cookie, detail, sizeof(detail), &size, false);
 	if (err)
 		return err;
-	f->out_detail_size = size;
 	if (copy_to_user(u64_to_user_ptr(f->detail), detail, min(size, f->detail_size)))
 		return -EFAULT;
-	return 0;
+	f->out_detail_size = size;
+	/* only now: a caller that faults can fetch again */
+	return alz_fetch(&process->core, f->cookie, detail, sizeof(detail), &size, true);
 }

@@ -84,6 +84,7 @@ struct alz_process {
 };
 
 struct file *alz_process_attach(struct alz_shared *shared, fmode_t access);
+void alz_process_flush(void);
 int alz_process_check(const struct alz_process *process);
 
 /* map.c */

@@ -49,8 +49,8 @@ static int __init alz_init(void)
 static void __exit alz_exit(void)
 {
 	misc_deregister(&alz_misc);
-	/* attachments that were let go are freed after a grace period, then here */
-	mmu_notifier_synchronize();
+	/* attachments that were let go are freed after a grace period */
+	alz_process_flush();
 	destroy_workqueue(alz_free_wq);
 	alz_shared_unlink_all();
 }

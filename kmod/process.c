@@ -14,6 +14,7 @@
 #include <linux/sched/mm.h>
 #include <linux/seq_file.h>
 #include <linux/uio.h>
+#include <linux/wait_bit.h>
 
 #include "call.h"
 #include "internal.h"
@@ -40,12 +41,34 @@ static void alz_notifier_release(struct mmu_notifier *notifier, struct mm_struct
 	alz_client_die(&process->core);
 }
 
+/*
+ * Attachments that were let go but not freed yet. They still count their cache,
+ * so a quota may look used up for a moment, and the module may not go.
+ */
+static atomic_t alz_leaving;
+
+/** alz_process_flush() - wait until what was let go before is freed */
+void alz_process_flush(void)
+{
+	wait_var_event(&alz_leaving, !atomic_read(&alz_leaving));
+}
+
+/* The only way out for an attachment whose notifier was registered. */
+static void alz_process_leave(struct alz_process *process)
+{
+	alz_client_detach(&process->core);
+	atomic_inc(&alz_leaving);
+	mmu_notifier_put(&process->notifier);
+}
+
 static void alz_process_free_work(struct work_struct *work)
 {
 	struct alz_process *process = container_of(work, struct alz_process, free_work);
 
 	alz_shared_put(process->shared);
 	kfree(process);
+	if (atomic_dec_and_test(&alz_leaving))
+		wake_up_var(&alz_leaving);
 }
 
 /* After a grace period: no release callback can be running any more. */
@@ -63,10 +86,7 @@ static const struct mmu_notifier_ops alz_notifier_ops = {
 
 static int alz_process_release(struct inode *inode, struct file *file)
 {
-	struct alz_process *process = file->private_data;
-
-	alz_client_detach(&process->core);
-	mmu_notifier_put(&process->notifier);
+	alz_process_leave(file->private_data);
 	return 0;
 }
 
@@ -250,8 +270,7 @@ struct file *alz_process_attach(struct alz_shared *shared, fmode_t access)
 	file = anon_inode_getfile("[asynclazy-client]", &alz_process_fops, process,
 				  access & FMODE_WRITE ? O_RDWR : O_RDONLY);
 	if (IS_ERR(file)) {
-		alz_client_detach(&process->core);
-		mmu_notifier_put(&process->notifier);
+		alz_process_leave(process);
 		return file;
 	}
 	file->f_mode |= FMODE_NOWAIT;

@@ -204,7 +204,7 @@ void alz_wait_fd_answer(struct alz_cache *cache, struct alz_waiter *w, bool repo
 void alz_wait_fd_close(struct alz_cache *cache, struct alz_waiter *w);
 int alz_cancel(struct alz_client *client, u64 cookie);
 int alz_fetch(struct alz_client *client, u64 cookie, void *detail, u32 size,
-	      u32 *out_size);
+	      u32 *out_size, bool take);
 u32 alz_events_copy(struct alz_client *client, struct asynclazy_event *events, u32 max);
 void alz_events_done(struct alz_client *client, bool taken);
 

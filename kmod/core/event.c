@@ -110,17 +110,18 @@ int alz_cancel(struct alz_client *client, u64 cookie)
 }
 
 /**
- * alz_fetch() - the text of an error whose event was read; the wait is over
+ * alz_fetch() - the text of an error whose event was read
  * @client: whose
  * @cookie: of the wait
  * @size: bytes at @detail
  * @detail: where @size bytes have room
  * @out_size: bytes of the whole text
+ * @take: this ends the wait; without, it can be fetched again
  *
  * Return: 0, -ENOENT.
  */
 int alz_fetch(struct alz_client *client, u64 cookie, void *detail, u32 size,
-	      u32 *out_size)
+	      u32 *out_size, bool take)
 {
 	struct alz_cache *cache = client->cache;
 	struct alz_waiter *w;
@@ -133,7 +134,8 @@ int alz_fetch(struct alz_client *client, u64 cookie, void *detail, u32 size,
 
 		*out_size = f->detail_size;
 		memcpy(detail, f->detail, size < f->detail_size ? size : f->detail_size);
-		alz_wait_drop(cache, w);
+		if (take)
+			alz_wait_drop(cache, w);
 		err = 0;
 	}
 	alz_os_unlock(&cache->lock);

@@ -184,7 +184,7 @@ static int alz_local_fail(struct alz_local_client *client, struct asynclazy_fail
 static int alz_local_fetch(struct alz_local_client *client, struct asynclazy_fetch *f)
 {
 	return alz_fetch(&client->core, f->cookie, (void *)(uintptr_t)f->detail,
-			 f->detail_size, &f->out_detail_size);
+			 f->detail_size, &f->out_detail_size, true);
 }
 
 static int alz_local_invalidate(struct alz_local_client *client,

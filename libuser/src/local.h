@@ -50,6 +50,9 @@ int alz_local_reattach(struct alz_local_core *shared);
 void alz_local_attach(struct alz_local_client *client);
 void alz_local_detach(struct alz_local_client *client);
 
+/* os_local.c */
+void *alz_local_arena_new(u64 size);
+
 /* local_wait.c */
 struct alz_local_sleeper *alz_local_sleeper_new(void);
 void alz_local_sleeper_free(struct alz_local_sleeper *s);

@@ -57,9 +57,8 @@ static int alz_local_core_init(struct alz_local_core *shared,
 	err = alz_cache_init(&shared->core, &g, shared);
 	if (err)
 		return alz_error_backend(err);
-	shared->arena = mmap(NULL, shared->core.header->arena_size, PROT_NONE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (shared->arena == MAP_FAILED) {
+	shared->arena = alz_local_arena_new(shared->core.header->arena_size);
+	if (!shared->arena) {
 		alz_cache_fini(&shared->core);
 		return alz_error(-ENOMEM, "no address space for an arena of %llu bytes",
 				 (unsigned long long)g.arena_size);

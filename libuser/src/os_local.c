@@ -18,6 +18,15 @@ void alz_os_pages_free(void *p, u64 size)
 	munmap(p, size);
 }
 
+/** alz_local_arena_new() - address space for all segments, without memory */
+void *alz_local_arena_new(u64 size)
+{
+	void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
 /*
  * Segments lie one behind the other in address space that was reserved for all
  * of them, so that readers find a record at arena + offset. Two may ask for

@@ -63,25 +63,30 @@ static inline unsigned int alz_bucket_match(const u64 *slot, u32 want)
 #endif
 }
 
-/* Short keys without a call. */
+/* Whether @n bytes are equal, by two loads that may overlap: n / 2 <= sizeof(T) <= n */
+#define ALZ_SAME(T, a, b, n) ({						\
+	T alz_a0, alz_a1, alz_b0, alz_b1;				\
+									\
+	memcpy(&alz_a0, (a), sizeof(T));				\
+	memcpy(&alz_b0, (b), sizeof(T));				\
+	memcpy(&alz_a1, (a) + (n) - sizeof(T), sizeof(T));		\
+	memcpy(&alz_b1, (b) + (n) - sizeof(T), sizeof(T));		\
+	!((alz_a0 ^ alz_b0) | (alz_a1 ^ alz_b1));			\
+})
+
+/* memcmp() without a call, for the keys that most have. */
 static inline bool alz_key_is(const char *a, const char *b, size_t n)
 {
-	u64 x, y;
-
-	if (n < 8 || n > 64)
+	if (n > 64)
 		return !memcmp(a, b, n);
-	/* by words, the last one overlapping */
-	for (; n > 8; n -= 8, a += 8, b += 8) {
-		memcpy(&x, a, 8);
-		memcpy(&y, b, 8);
-		if (x != y)
+	for (; n > 16; n -= 16, a += 16, b += 16)
+		if (!ALZ_SAME(u64, a, b, 16))
 			return false;
-	}
-	a -= 8 - n;
-	b -= 8 - n;
-	memcpy(&x, a, 8);
-	memcpy(&y, b, 8);
-	return x == y;
+	if (n >= 8)
+		return ALZ_SAME(u64, a, b, n);
+	if (n >= 4)
+		return ALZ_SAME(u32, a, b, n);
+	return a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1];
 }
 
 static u64 alz_clock(clockid_t clock)
@@ -127,28 +132,54 @@ alz_bucket_get(const struct alz_view *view, u64 bucket, u32 want,
 	return NULL;
 }
 
-static inline const struct asynclazy_record *
-alz_view_get(const struct alz_view *view, const void *key, size_t key_size, u64 hash)
+/* The second candidate; dead records count as absent. */
+static __attribute__((noinline)) const struct asynclazy_record *
+alz_view_get_other(const struct alz_view *view, const void *key, size_t key_size,
+		   u64 hash)
 {
 	u64 tag = alz_slot_tag(hash);
-	u32 want = (u32)tag | (u32)ASYNCLAZY_SLOT_FILLED;
 	u64 first = alz_bucket_first(hash, view->bucket_mask);
 	const struct asynclazy_record *r;
 
-	r = alz_bucket_get(view, first, want, key, key_size);
-	if (!r)
-		r = alz_bucket_get(view, alz_bucket_other(first, tag, view->bucket_mask),
-				   want, key, key_size);
-	if (r && alz_unlikely(r->flags & ASYNCLAZY_RECORD_TIMES) &&
-	    alz_reader_dead(r))
+	r = alz_bucket_get(view, alz_bucket_other(first, tag, view->bucket_mask),
+			   (u32)tag | (u32)ASYNCLAZY_SLOT_FILLED, key, key_size);
+	if (r && r->flags & ASYNCLAZY_RECORD_TIMES && alz_reader_dead(r))
 		return NULL;
 	return r;
+}
+
+static inline const struct asynclazy_record *
+alz_view_get(const struct alz_view *view, const void *key, size_t key_size, u64 hash)
+{
+	const struct asynclazy_record *r;
+
+	r = alz_bucket_get(view, alz_bucket_first(hash, view->bucket_mask),
+			   (u32)alz_slot_tag(hash) | (u32)ASYNCLAZY_SLOT_FILLED,
+			   key, key_size);
+	if (alz_unlikely(!r))
+		return alz_view_get_other(view, key, key_size, hash);
+	if (alz_unlikely(r->flags & ASYNCLAZY_RECORD_TIMES) && alz_reader_dead(r))
+		return NULL;
+	return r;
+}
+
+static __attribute__((noinline)) u64 alz_hash_long(const void *key, size_t key_size, u64 seed)
+{
+	return XXH3_64bits_withSeed(key, key_size, seed);
+}
+
+/* XXH3 inlined, of which the compiler keeps what is for short keys. */
+static inline __attribute__((flatten)) u64 alz_hash(const void *key, size_t key_size, u64 seed)
+{
+	if (key_size > 16)
+		return alz_hash_long(key, key_size, seed);
+	return XXH3_64bits_withSeed(key, key_size, seed);
 }
 
 /** alz_reader_hash() - the hash of a key in this cache */
 u64 alz_reader_hash(const struct alz_view *view, const void *key, size_t key_size)
 {
-	return XXH3_64bits_withSeed(key, key_size, view->seed);
+	return alz_hash(key, key_size, view->seed);
 }
 
 /**
@@ -157,11 +188,11 @@ u64 alz_reader_hash(const struct alz_view *view, const void *key, size_t key_siz
  * Return: the key's hash, and its record, value or kept error; no record if
  * the backend has to be asked.
  */
-__attribute__((noinline))
+__attribute__((noinline, flatten))
 struct alz_found alz_reader_get(const struct alz_view *view, const void *key,
 				size_t key_size)
 {
-	u64 hash = XXH3_64bits_withSeed(key, key_size, view->seed);
+	u64 hash = alz_hash(key, key_size, view->seed);
 
 	return (struct alz_found){ alz_view_get(view, key, key_size, hash), hash };
 }

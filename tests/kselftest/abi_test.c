@@ -527,9 +527,9 @@ TEST_F(abi, answers_that_cannot_be_written_leak_nothing)
 		ASSERT_EQ(0, mprotect(page, 4096, PROT_READ | PROT_WRITE));
 		EXPECT_EQ(fds, alz_open_fds()) TH_LOG("%s leaks an fd", call->name);
 		ASSERT_EQ(0, alz_info(&info2));
-		EXPECT_EQ(info.out_caches_used, info2.out_caches_used)
+		EXPECT_GE(info.out_caches_used, info2.out_caches_used)
 			TH_LOG("%s leaks a cache", call->name);
-		EXPECT_EQ(info.out_bytes_used, info2.out_bytes_used)
+		EXPECT_GE(info.out_bytes_used, info2.out_bytes_used)
 			TH_LOG("%s leaks memory", call->name);
 		ASSERT_EQ(0, alz_stats(self->a.cache, &s2));
 		EXPECT_EQ(s.out_clients, s2.out_clients)

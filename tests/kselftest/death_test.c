@@ -78,6 +78,16 @@ TEST_F(death, exit)					/* K8 */
 	EXPECT_EQ(0, remote_reap(&self->owner));
 }
 
+TEST_F(death, crash)					/* K8 */
+{
+	struct remote_request q = { .op = REMOTE_CRASH };
+
+	WAIT_FOR_IT(1);
+	ASSERT_EQ(0, remote_send(&self->owner, &q));
+	EXPECT_TAKEN_OVER(1);
+	EXPECT_EQ(128 + SIGSEGV, remote_reap(&self->owner));
+}
+
 TEST_F(death, exec)					/* K8 */
 {
 	struct remote_request q = { .op = REMOTE_EXEC };
@@ -495,7 +505,7 @@ static int latency(struct alz *a, size_t touch, int rounds, __u64 *median, __u64
 	return 0;
 }
 
-TEST_F_TIMEOUT(death, the_next_has_the_ticket_at_once, 300)	/* K8 */
+TEST_F_TIMEOUT(death, the_next_has_the_ticket_at_once, 900)	/* K8 */
 {
 	size_t large = alz_full() ? 4ULL << 30 : 512ULL << 20;
 	long free = sysconf(_SC_AVPHYS_PAGES) * 4096;

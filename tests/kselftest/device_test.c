@@ -306,6 +306,7 @@ TEST_F(device, a_named_cache_outlives_its_users)	/* K1 */
 TEST_F(device, an_anonymous_cache_ends_with_its_users)	/* K1, K13 */
 {
 	struct asynclazy_info before, during, after;
+	__u64 until = alz_now() + ALZ_SEC;
 	struct alz a;
 
 	ASSERT_EQ(0, alz_info(&before));
@@ -314,7 +315,10 @@ TEST_F(device, an_anonymous_cache_ends_with_its_users)	/* K1, K13 */
 	EXPECT_EQ(before.out_caches_used + 1, during.out_caches_used);
 	EXPECT_LE(before.out_bytes_used + ARENA, during.out_bytes_used);
 	alz_leave(&a);
-	ASSERT_EQ(0, alz_info(&after));
+	/* the kernel may take a moment to clean up */
+	do {
+		ASSERT_EQ(0, alz_info(&after));
+	} while (after.out_caches_used > before.out_caches_used && alz_now() < until);
 	EXPECT_EQ(before.out_caches_used, after.out_caches_used);
 	EXPECT_EQ(before.out_bytes_used, after.out_bytes_used);
 }

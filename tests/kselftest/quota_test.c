@@ -101,6 +101,18 @@ TEST_F(quota, caches_of_a_user)				/* K13 */
 	EXPECT_EQ(0, alz_setup(&self->a, 8, 1));
 }
 
+TEST_F(quota, a_cache_that_is_closed_makes_room_at_once)	/* K13 */
+{
+	int i, err = 0;
+
+	ASSERT_EQ(0, alz_parameter_set("max_caches", 4));
+	for (i = 0; i < 100 && !err; i++) {
+		err = alz_setup(&self->a, 8, 1);
+		alz_leave(&self->a);
+	}
+	EXPECT_EQ(0, err) TH_LOG("cache %d, while no other is open", i);
+}
+
 TEST_F(quota, named_caches_count_until_they_are_unlinked)	/* K13 */
 {
 	int socket;

@@ -321,4 +321,72 @@ TEST_F_TIMEOUT(race, no_reader_sees_a_stale_or_torn_record, LONG_S)	/* K5, I2 */
 	EXPECT_EQ(0, all->wrong);
 }
 
+/*
+ * Several threads read from one client fd, while another cancels
+ */
+
+#define EVENTS 2000
+
+struct taker {
+	struct alz *a;
+	_Atomic unsigned char *taken;
+	_Atomic long *left;
+	long wrong;
+};
+
+static void *take(void *arg)
+{
+	struct taker *t = arg;
+	struct asynclazy_event e[7];
+	int i, n;
+
+	while (*t->left > 0) {
+		n = alz_events(t->a, e, 7, 10);
+		for (i = 0; i < n; i++) {
+			t->taken[e[i].cookie]++;
+			--*t->left;
+		}
+		t->wrong += n < 0 && n != -ETIMEDOUT && n != -EAGAIN;
+	}
+	return NULL;
+}
+
+TEST_F(race, each_event_is_read_or_cancelled_once)	/* K6, I10 */
+{
+	static _Atomic unsigned char taken[EVENTS];
+	static _Atomic long left = EVENTS;
+	struct asynclazy_claim c;
+	struct taker t[4];
+	pthread_t thread[4];
+	char key[16];
+	int i;
+
+	ASSERT_EQ(0, alz_setup(&self->a, EVENTS, 1 << 20));
+	ASSERT_EQ(0, fcntl(self->a.client, F_SETFL, O_NONBLOCK));
+	for (i = 0; i < EVENTS; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		ASSERT_LT(0, alz_ticket(&self->a, key));
+		ASSERT_EQ(0, alz_claim_event(&self->a, key, EVENT, i, &c));
+	}
+	for (i = 0; i < 4; i++) {
+		t[i] = (struct taker) { &self->a, taken, &left, 0 };
+		ASSERT_EQ(0, pthread_create(&thread[i], NULL, take, &t[i]));
+	}
+	for (i = 0; i < EVENTS; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		ASSERT_EQ(0, alz_set(&self->a, key, "value"));
+		if (i % 3 == 0 && !alz_cancel(&self->a, i)) {
+			taken[i]++;
+			left--;
+		}
+	}
+	for (i = 0; i < 4; i++) {
+		ASSERT_EQ(0, pthread_join(thread[i], NULL));
+		EXPECT_EQ(0, t[i].wrong);
+	}
+	for (i = 0; i < EVENTS; i++)
+		EXPECT_EQ(1, taken[i]) TH_LOG("event %d", i);
+	EXPECT_TRUE(alz_await_waits(&self->a, 0));
+}
+
 TEST_HARNESS_MAIN

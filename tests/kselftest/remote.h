@@ -21,7 +21,8 @@ enum remote_op {
 	REMOTE_FORK,		/* have a child that sleeps and keeps all fds */
 	REMOTE_CLOSE_DUP,	/* dup the client fd, close the copy */
 	REMOTE_CLOSE,		/* unmap, and close the client fd */
-	REMOTE_EXIT,
+	REMOTE_EXIT,		/* `number`: of this thread only */
+	REMOTE_CRASH,
 	REMOTE_EXEC,		/* of a program that sleeps; `number`: keep the fds */
 	REMOTE_THREADS,		/* the main thread exits, another serves on */
 	REMOTE_CGROUP,		/* move to the cgroup `text` */

@@ -289,8 +289,10 @@ TEST_F(wait, the_fds_are_not_files_to_seek_or_write)	/* K6 */
 
 	ASSERT_LE(0, fd);
 	for (i = 0; i < 2; i++) {
-		EXPECT_EQ(-1, lseek(fds[i], 0, SEEK_SET));
-		EXPECT_EQ(ESPIPE, errno);
+		off_t at = lseek(fds[i], 1, SEEK_SET);
+
+		/* refused, or without effect */
+		EXPECT_TRUE(at == 0 || (at == -1 && errno == ESPIPE)) TH_LOG("%ld", (long)at);
 		EXPECT_EQ(-1, pread(fds[i], text, 64, 0));
 		EXPECT_EQ(ESPIPE, errno);
 		EXPECT_EQ(-1, write(fds[i], text, 64));

@@ -24,6 +24,9 @@ UNIT_LIB_tsan = $(BUILD)/lib-tsan/libasynclazy.a
 
 # Every allocation call of the library is counted in this one.
 comma := ,
+# White box.
+UNIT_CPPFLAGS_lib_reader := -D_GNU_SOURCE -Ilibuser/src -Ikmod/core -Ikmod/uapi
+
 UNIT_LDFLAGS_lib_cache := $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc \
 	aligned_alloc posix_memalign strdup mmap)
 
@@ -31,7 +34,7 @@ UNIT_LDFLAGS_lib_cache := $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc
 define unit_variant
 $(BUILD)/unit-$(1)/%.o: $(UNIT_DIR)/%.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS) $$(UNIT_CPPFLAGS) $$(UNIT_CFLAGS) $$(UNIT_SAN_$(1)) -MMD -MP -c -o $$@ $$<
+	$$(CC) $$(CFLAGS) $$(UNIT_CPPFLAGS) $$(UNIT_CPPFLAGS_$$(*F)) $$(UNIT_CFLAGS) $$(UNIT_SAN_$(1)) -MMD -MP -c -o $$@ $$<
 
 $(BUILD)/unit-$(1)/core_%.o: $(UNIT_DIR)/core_%.c
 	@mkdir -p $$(@D)

@@ -177,7 +177,7 @@ static void do_event(int who, const struct asynclazy_event *ev)
 			u32 size;
 
 			check_eq(alz_fetch(&b->client[who], ev->cookie, text,
-					   sizeof(text), &size), 0);
+					   sizeof(text), &size, true), 0);
 			check_eq(size, 4);
 		}
 	}

@@ -29,10 +29,12 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/hit.XXXXXX") || exit 2
 trap 'rm -rf "$work"' EXIT
 trap 'exit 2' HUP INT TERM
 
-# The functions that a hit runs, and what each may call. Beside these: the
-# hash, and what is called only when it is no hit, which is named here.
-hit_functions='alazy_cache_get alazy_cache_get_until alazy_get alazy_ref_put alz_reader_get alz_reader_find'
-may_call='memcmp|XXH.*|alz_reader_get|alz_reader_find'
+# The functions that a hit runs: those of the API, and what they reach in
+# reader.c, which may call nothing else but memcmp and the hash.
+api_functions='alazy_cache_get alazy_cache_get_until alazy_get alazy_ref_put'
+reader_functions='alz_reader_get alz_reader_find'
+harmless='memcmp|XXH.*'
+# what the API calls only when it is no hit
 not_a_hit='alz_get|alz_lazy_get|alz_key_check|alz_error_record'
 # a record with a TTL is compared with the clock, which the vDSO reads
 timed='alz_reader_dead'
@@ -43,11 +45,20 @@ x86_bad="$x86_bad|xchg[a-z]*[[:space:]].*\\(|cpuid|call[[:space:]]+\\*|call[[:sp
 arm_bad='(^|[[:space:]])(ld(a|l)?xr[bhp]*|st(l)?xr[bhp]*|ldax[rp][bh]*|stlx[rp][bh]*|ldar[bh]*|ldapr[bh]*|stlr[bh]*|dmb|dsb|isb|svc|blr'
 arm_bad="$arm_bad|cas[alpbh]*|swp[albh]*|ld(add|clr|eor|set|smax|smin|umax|umin)[albh]*)([[:space:]]|\$)"
 
-# dump OBJDUMP FILE: one line "function<TAB>instruction", relocations as "reloc NAME"
+# dump OBJDUMP FILE...: one line "function<TAB>instruction", relocations as
+# "reloc NAME"; the functions of reader.c by name in $work/in-reader
 dump() {
-	"$1" -dr --no-show-raw-insn "$2" 2>/dev/null | awk '
+	objdump=$1
+	shift
+	: >"$work/in-reader"
+	"$objdump" -dr --no-show-raw-insn "$@" 2>/dev/null | awk -v reader="$work/in-reader" '
+	/:[ \t]+file format / { in_reader = $1 ~ /reader\.o:$/; fn = ""; next }
 	/^[0-9a-f]+ <.*>:$/ {
-		fn = $2; sub(/^</, "", fn); sub(/>:$/, "", fn); next }
+		fn = $2; sub(/^</, "", fn); sub(/>:$/, "", fn)
+		own = fn; sub(/\..*/, "", own)
+		if (in_reader) print own > reader
+		next
+	}
 	fn == "" { next }
 	/^[ \t]+[0-9a-f]+:[ \t]+R_/ {
 		name = $3; sub(/[-+]0x[0-9a-f]+$/, "", name); sub(/^\.text\./, "", name)
@@ -112,29 +123,39 @@ skipped() {
 	echo "ok $n $1 # SKIP $2"
 }
 
+# check_function NAME BAD ALLOWED SUFFIX
+check_function() {
+	if [ -z "$(body "$1")" ]; then
+		not_ok "l1_$1$4" "there is no such function"
+		return
+	fi
+	bad=$(bad_in "$1" "$2"; bad_calls "$1" "$3")
+	if [ -z "$bad" ]; then ok "l1_$1$4"; else not_ok "l1_$1$4" "$bad"; fi
+}
+
 # check_functions BAD SUFFIX: each function of the hit path in the dump
 check_functions() {
-	for fn in $hit_functions $timed; do
-		allowed="$may_call|$not_a_hit|$timed"
-		[ "$fn" = "$timed" ] && allowed=clock_gettime
-		if [ -z "$(body "$fn")" ]; then
-			# inlined into its callers; those that are API must be there
-			case $fn in
-			alazy_* | alz_reader_get)
-				not_ok "l1_$fn$2" "no such function in $lib" ;;
-			esac
+	in_reader=$(sort -u "$work/in-reader" | paste -sd '|' -)
+	for fn in $api_functions; do
+		check_function "$fn" "$1" "alz_reader_get|alz_reader_find|memcmp|$not_a_hit" "$2"
+	done
+	done='' todo=$reader_functions
+	while [ -n "$todo" ]; do
+		fn=${todo%% *}
+		todo=${todo#"$fn"} todo=${todo# }
+		case " $done " in *" $fn "*) continue ;; esac
+		done="$done $fn"
+		if [ "$fn" = "$timed" ]; then
+			check_function "$fn" "$1" 'clock_gettime|alz_clock' "$2"
 			continue
 		fi
-		bad=$(bad_in "$fn" "$1"; bad_calls "$fn" "$allowed")
-		if [ -z "$bad" ]; then ok "l1_$fn$2"; else not_ok "l1_$fn$2" "$bad"; fi
+		check_function "$fn" "$1" "$harmless|$in_reader" "$2"
+		for callee in $(calls "$fn" | sed 's/\..*//'); do
+			# memcmp and the like are not ours
+			[ -z "$(body "$callee")" ] || todo="$todo $callee"
+		done
+		todo=${todo# }
 	done
-	# what of the hash was not inlined
-	bad=
-	cut -f 1 "$work/dump" | grep '^XXH' | sed 's/\..*//' | sort -u >"$work/hash"
-	while read -r fn; do
-		bad="$bad$(bad_in "$fn" "$1"; bad_calls "$fn" "$may_call|memcpy")"
-	done <"$work/hash"
-	if [ -z "$bad" ]; then ok "l1_hash$2"; else not_ok "l1_hash$2" "$bad"; fi
 }
 
 # plant NAME C-STATEMENT: the check must object to a function with it in
@@ -154,7 +175,7 @@ END
 		return
 	fi
 	dump "$planted_objdump" "$work/planted.o" >"$work/dump"
-	if [ -n "$(bad_in planted "$planted_bad"; bad_calls planted "$may_call")" ]; then
+	if [ -n "$(bad_in planted "$planted_bad"; bad_calls planted "$harmless")" ]; then
 		ok "$1"
 	else
 		not_ok "$1" "$(body planted)"
@@ -175,7 +196,7 @@ int planted(const long *p, const void *key, unsigned long n)
 END
 	"$planted_cc" -O2 -c -o "$work/planted.o" "$work/planted.c" 2>"$work/err"
 	dump "$planted_objdump" "$work/planted.o" >"$work/dump"
-	bad=$(bad_in planted "$planted_bad"; bad_calls planted "$may_call")
+	bad=$(bad_in planted "$planted_bad"; bad_calls planted "$harmless")
 	if [ -n "$(calls planted)" ] && [ -z "$bad" ]; then
 		ok "$1"
 	else
@@ -234,17 +255,16 @@ if command -v "$arm_cc" >/dev/null && command -v "$arm_objdump" >/dev/null; then
 	# the header alone, not this machine's whole include path
 	mkdir -p "$work/include"
 	cp /usr/include/xxhash.h "$work/include/" 2>/dev/null
-	: >"$work/dump"
 	built=1
-	for f in reader get lazy; do
+	for f in reader get lazy set; do
 		"$arm_cc" -std=gnu11 -O2 -fPIC -fvisibility=hidden -I "$work/include" \
 			-I "$top/libuser/include" -I "$top/libuser/src" -I "$top/kmod/core" \
-			-I "$top/kmod/uapi" -c -o "$work/arm-$f.o" "$top/libuser/src/$f.c" \
+			-I "$top/kmod/uapi" -D_GNU_SOURCE -c -o "$work/$f.o" "$top/libuser/src/$f.c" \
 			2>>"$work/err" || built=0
-		[ $built = 0 ] || dump "$arm_objdump" "$work/arm-$f.o" >>"$work/dump"
 	done
 	if [ $built = 1 ]; then
-		hit_functions='alazy_cache_get alazy_cache_get_until alazy_get alz_reader_get alz_reader_find'
+		dump "$arm_objdump" "$work/reader.o" "$work/get.o" "$work/lazy.o" \
+			"$work/set.o" >"$work/dump"
 		check_functions "$arm_bad" _on_aarch64
 	else
 		not_ok l1_aarch64_build "$(cat "$work/err")"

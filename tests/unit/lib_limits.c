@@ -31,16 +31,6 @@ static struct alazy_cache *open_tiny(uint64_t max_keys, uint64_t segments)
 	return cache;
 }
 
-static struct alazy_ticket take(struct alazy_cache *cache, const char *key)
-{
-	struct alazy_answer a = { .kind = -1 };
-
-	check_eq(alazy_claim(cache, key, strlen(key), ALAZY_CLAIM_INIT, 0, NULL,
-			     NULL, &a), 0);
-	check_eq(a.kind, ALAZY_ANSWER_TICKET);
-	return a.ticket;
-}
-
 /* ---- opening ----------------------------------------------------------- */
 
 static void check_open_fails(const char *name,

@@ -106,7 +106,7 @@ static void note_init(struct get *get, const struct alazy_ticket *ticket)
 	atomic_fetch_add(&get->inits, 1);
 }
 
-static int publish_int(struct get *get, const struct alazy_ticket *ticket)
+static int publish_value(struct get *get, const struct alazy_ticket *ticket)
 {
 	return alazy_publish(ticket, &get->value, sizeof(get->value), get->ttl);
 }
@@ -117,7 +117,7 @@ int make_int(const struct alazy_ticket *ticket, const void *key, size_t key_size
 	(void)key;
 	(void)key_size;
 	note_init(ctx, ticket);
-	return publish_int(ctx, ticket);
+	return publish_value(ctx, ticket);
 }
 
 int make_slow(const struct alazy_ticket *ticket, const void *key,
@@ -129,7 +129,7 @@ int make_slow(const struct alazy_ticket *ticket, const void *key,
 	(void)key_size;
 	note_init(ctx, ticket);
 	nanosleep(&ten_ms, NULL);
-	return publish_int(ctx, ticket);
+	return publish_value(ctx, ticket);
 }
 
 int make_gated(const struct alazy_ticket *ticket, const void *key,
@@ -143,7 +143,7 @@ int make_gated(const struct alazy_ticket *ticket, const void *key,
 	get->ticket = *ticket;
 	latch_add(get->started);
 	latch_wait(get->go, 1);
-	return publish_int(get, ticket);
+	return publish_value(get, ticket);
 }
 
 int make_later(const struct alazy_ticket *ticket, const void *key,
@@ -261,6 +261,54 @@ void *get_gated_thread(void *arg)
 	get_int(get->cache, get->key, make_gated, get);
 	return NULL;
 }
+
+/* ---- claims ------------------------------------------------------------ */
+
+static void note_answer(struct answered *a, struct alazy_answer *answer)
+{
+	a->kind = answer->kind;
+	a->err = answer->err;
+	a->value = answer->kind == ALAZY_ANSWER_HIT ? ref_int(&answer->ref) : 0;
+	a->ticket = answer->ticket;
+	if (answer->kind == ALAZY_ANSWER_FAILED)
+		snprintf(a->detail, sizeof(a->detail), "%s",
+			 alazy_strerror_detail());
+}
+
+void on_answer(struct alazy_answer *answer, void *ctx)
+{
+	struct answered *a = ctx;
+
+	note_answer(a, answer);
+	atomic_fetch_add(&a->calls, 1);
+}
+
+int claim(struct alazy_cache *cache, const char *key, uint32_t flags,
+	  struct answered *ctx, struct alazy_answer *answer)
+{
+	memset(answer, 0xa5, sizeof(*answer));
+	check_eq(alazy_claim(cache, key, strlen(key), flags, 0,
+			     flags & ALAZY_CLAIM_EVENT ? on_answer : NULL, ctx,
+			     answer), 0);
+	return answer->kind;
+}
+
+struct alazy_ticket take(struct alazy_cache *cache, const char *key)
+{
+	struct alazy_answer a;
+
+	check_eq(claim(cache, key, ALAZY_CLAIM_INIT, NULL, &a),
+		 ALAZY_ANSWER_TICKET);
+	check(a.ticket.cache == cache);
+	return a.ticket;
+}
+
+void publish_int(const struct alazy_ticket *ticket, int value)
+{
+	check_eq(alazy_publish(ticket, &value, sizeof(value), 0), 0);
+}
+
+/* ---- refs, descriptors ------------------------------------------------- */
 
 bool ref_is(const struct alazy_ref *ref, const void *data, size_t size)
 {

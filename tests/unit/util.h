@@ -73,6 +73,28 @@ void on_done(int err, struct alazy_ref *ref, void *ctx);	/* alazy_done_fn */
 void *get_thread(void *get);			/* with make_int */
 void *get_gated_thread(void *get);		/* with make_gated */
 
+/* ---- claims ------------------------------------------------------------ */
+
+/* What came of an EVENT wait. */
+struct answered {
+	atomic_uint calls;
+	int kind;
+	int err;
+	int value;
+	struct alazy_ticket ticket;
+	char detail[300];
+};
+
+void on_answer(struct alazy_answer *answer, void *ctx);	/* alazy_answer_fn */
+
+/* returns answer->kind; EVENT answers into @ctx */
+int claim(struct alazy_cache *cache, const char *key, uint32_t flags,
+	  struct answered *ctx, struct alazy_answer *answer);
+struct alazy_ticket take(struct alazy_cache *cache, const char *key);
+void publish_int(const struct alazy_ticket *ticket, int value);
+
+/* ---- refs, descriptors ------------------------------------------------- */
+
 bool ref_is(const struct alazy_ref *ref, const void *data, size_t size);
 int ref_int(const struct alazy_ref *ref);
 

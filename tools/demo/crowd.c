@@ -319,9 +319,10 @@ unsigned int crowd_run(const struct demo *demo)
 			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (p.crowd.board == MAP_FAILED)
 		die("no shared memory: %s", strerror(errno));
-	printf("\n1. %u processes want the same %u results of %u files: the SHA-256 and the\n"
-	       "   compressed size of each. One of them is killed while it computes.\n\n",
-	       demo->workers, p.crowd.nr_keys, demo->nr_files);
+	printf("\n1. %u processes want the same %u results: the SHA-256 and the\n"
+	       "   compressed size of %u file%s. One of them is killed while it computes.\n\n",
+	       demo->workers, p.crowd.nr_keys, demo->nr_files,
+	       demo->nr_files == 1 ? "" : "s");
 	p.cache = open_cache(p.crowd.cache_name);
 	make_expected(&p);
 	start_workers(&p);

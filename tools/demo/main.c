@@ -110,6 +110,7 @@ static void parse(struct demo *demo, int argc, char **argv)
 		{ "help", no_argument, NULL, HELP },
 		{ NULL, 0, NULL, 0 },
 	};
+	unsigned int i;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -139,6 +140,9 @@ static void parse(struct demo *demo, int argc, char **argv)
 		die("--workers wants 4 to %d", MAX_WORKERS);
 	if (!demo->nr_files || demo->nr_files > MAX_FILES)
 		die("name 1 to %d files", MAX_FILES);
+	for (i = 0; i < demo->nr_files; i++)
+		if (access(demo->files[i], R_OK))
+			die("cannot read %s: %s", demo->files[i], strerror(errno));
 }
 
 int main(int argc, char **argv)
