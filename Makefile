@@ -28,6 +28,7 @@ include tools/alazy/build.mk
 include tools/demo/build.mk
 include tools/bench/build.mk
 include tests/unit/build.mk
+include tests/tools/build.mk
 include tests/build.mk
 
 lib: $(BUILD)/lib/libasynclazy.a $(BUILD)/lib/libasynclazy.so.0
@@ -59,7 +60,8 @@ $(BUILD)/kmod-%/asynclazy.ko: $(KSRC) | $(BUILD)/kernels/%/release
 .PHONY: run
 run:
 	@tools/deps run
-	@+$(MAKE) --no-print-directory run-demo
+	@echo 'building the library, the tools and the module ...'
+	@+$(MAKE) -s --no-print-directory run-demo
 
 .PHONY: install install-tools
 install: install-lib install-tools

@@ -127,7 +127,7 @@ int alz_call_claim(struct alz_call *call)
 {
 	struct alz_process *process = call->file->private_data;
 	struct asynclazy_claim *c = call->arg;
-	struct alz_answer *answer;
+	struct alz_answer answer;
 	struct alz_claim claim;
 	struct alz_key key;
 	int err;
@@ -138,11 +138,6 @@ int alz_call_claim(struct alz_call *call)
 	err = alz_key_get(&key, c->key, c->key_size);
 	if (err)
 		return err;
-	answer = kmalloc(sizeof(*answer), GFP_KERNEL_ACCOUNT);
-	if (!answer) {
-		err = -ENOMEM;
-		goto out_key;
-	}
 	claim = (struct alz_claim) {
 		.key = key.data,
 		.key_size = c->key_size,
@@ -152,20 +147,18 @@ int alz_call_claim(struct alz_call *call)
 	};
 	c->out_fd = -1;
 	if (c->flags & ASYNCLAZY_CLAIM_FD)
-		err = alz_claim_waitfd(call, &claim, answer);
+		err = alz_claim_waitfd(call, &claim, &answer);
 	else if (c->flags & ASYNCLAZY_CLAIM_BLOCK)
-		err = alz_claim_block(process, &claim, c->deadline, answer);
+		err = alz_claim_block(process, &claim, c->deadline, &answer);
 	else
-		err = alz_claim(&process->core, &claim, answer);
+		err = alz_claim(&process->core, &claim, &answer);
 	if (err)
 		goto out;
 	call->undo = alz_claim_undo;
-	err = alz_claim_answer(c, answer);
+	err = alz_claim_answer(c, &answer);
 	if (err)
 		alz_claim_undo(call);
 out:
-	kfree(answer);
-out_key:
 	alz_key_put(&key);
 	return err;
 }

@@ -47,12 +47,16 @@ int alz_geometry_check(const struct alz_geometry *g)
 	return 0;
 }
 
-/* Seven keys to a bucket of eight, so that the table never fills before them. */
+/*
+ * Seven keys to a bucket of eight, so that the table does not fill before them.
+ * In a tiny table too many keys may by chance have the same two buckets: there
+ * it is four.
+ */
 static u64 alz_bucket_count(const struct alz_geometry *g)
 {
 	u64 buckets = 1;
 
-	while (buckets * (ASYNCLAZY_BUCKET_SLOTS - 1) < g->max_keys)
+	while (buckets * (buckets <= 8 ? 4 : ASYNCLAZY_BUCKET_SLOTS - 1) < g->max_keys)
 		buckets <<= 1;
 	return buckets;
 }

@@ -7,6 +7,8 @@
  */
 #include "core.h"
 
+#define ALZ_STEPS	128	/* buckets that are looked at to make room */
+
 static u64 *alz_table_bucket(struct alz_cache *cache, u64 bucket)
 {
 	return cache->slots + bucket * ASYNCLAZY_BUCKET_SLOTS;
@@ -113,44 +115,71 @@ u64 *alz_table_find_initializing(struct alz_cache *cache, u64 hash)
 	return slot;
 }
 
+/* A bucket that could be reached by moving slots, and from where. */
+struct alz_step {
+	u32 bucket;
+	u8 from;	/* the step that it was reached from */
+	u8 slot;	/* of that step's bucket: what would move here */
+};
+
 /*
- * Make room in a full bucket by moving one of its slots to that slot's other
- * bucket. The copy is stored before the original goes: a reader sees the entry
+ * Move slots along the path that leads to @step, whose bucket has @room, last
+ * one first. A copy is stored before its original goes: a reader sees the entry
  * twice or, if it looked at the buckets in the wrong order, misses it and asks
  * under the lock.
+ *
+ * Return: the slot that has become free in the path's first bucket; NULL if the
+ * path crossed itself, which leaves everything in order.
  */
-static u64 *alz_bucket_displace(struct alz_cache *cache, u64 bucket)
+static u64 *alz_table_move(struct alz_cache *cache, const struct alz_step *steps,
+			   u32 step, u64 *room)
 {
-	u64 *slot = alz_table_bucket(cache, bucket);
-	int i;
+	while (steps[step].from != step) {
+		u32 from = steps[step].from;
+		u64 *slot = alz_table_bucket(cache, steps[from].bucket) + steps[step].slot;
+		u64 word = *slot;
 
-	for (i = 0; i < ASYNCLAZY_BUCKET_SLOTS; i++) {
-		u64 other = alz_bucket_other(bucket, slot[i] & ALZ_SLOT_TAG_MASK,
-					     cache->bucket_mask);
-		u64 *room = alz_bucket_word(cache, other, ASYNCLAZY_SLOT_EMPTY);
-
-		if (!room)
-			continue;
-		alz_os_store_release(room, slot[i]);
-		alz_os_store_release(slot + i, ASYNCLAZY_SLOT_EMPTY);
+		if (!word || alz_bucket_other(steps[from].bucket, word & ALZ_SLOT_TAG_MASK,
+					      cache->bucket_mask) != steps[step].bucket)
+			return NULL;
+		alz_os_store_release(room, word);
+		alz_os_store_release(slot, ASYNCLAZY_SLOT_EMPTY);
 		cache->moves++;
-		return slot + i;
+		room = slot;
+		step = from;
 	}
-	return NULL;
+	return room;
 }
 
-/* Two moves: make room in the other bucket of one of our slots, then use it. */
-static u64 *alz_bucket_displace_twice(struct alz_cache *cache, u64 bucket)
+/*
+ * Breadth first from the two candidate buckets of a new entry: a slot of a full
+ * bucket can move to its other bucket, where a slot can move to its other ... The
+ * first bucket with an EMPTY slot ends the search.
+ */
+static u64 *alz_table_displace(struct alz_cache *cache, u64 first, u64 other)
 {
-	u64 *slot = alz_table_bucket(cache, bucket);
-	int i;
+	struct alz_step steps[ALZ_STEPS] = {
+		{ .bucket = first, .from = 0 },
+		{ .bucket = other, .from = 1 },
+	};
+	u32 n = 2;
+	u32 at;
 
-	for (i = 0; i < ASYNCLAZY_BUCKET_SLOTS; i++) {
-		u64 other = alz_bucket_other(bucket, slot[i] & ALZ_SLOT_TAG_MASK,
-					     cache->bucket_mask);
+	for (at = 0; at < n; at++) {
+		u64 *room = alz_bucket_word(cache, steps[at].bucket, ASYNCLAZY_SLOT_EMPTY);
+		u64 *slot = alz_table_bucket(cache, steps[at].bucket);
+		u32 i;
 
-		if (other != bucket && alz_bucket_displace(cache, other))
-			return alz_bucket_displace(cache, bucket);
+		if (room)
+			return alz_table_move(cache, steps, at, room);
+		for (i = 0; i < ASYNCLAZY_BUCKET_SLOTS && n < ALZ_STEPS; i++)
+			steps[n++] = (struct alz_step) {
+				.bucket = alz_bucket_other(steps[at].bucket,
+							   slot[i] & ALZ_SLOT_TAG_MASK,
+							   cache->bucket_mask),
+				.from = at,
+				.slot = i,
+			};
 	}
 	return NULL;
 }
@@ -173,12 +202,11 @@ static u64 *alz_bucket_evict_dead(struct alz_cache *cache, u64 bucket, u64 now)
 }
 
 /**
- * alz_table_room() - an EMPTY slot for a hash, moving at most two others
+ * alz_table_room() - an EMPTY slot for a hash, moving others if need be
  * @cache: the cache
  * @hash: of the key
  *
- * Return: the slot; NULL if the table is full there. With eight slots a bucket
- * and these moves that is beyond 95 % of the table.
+ * Return: the slot; NULL if the table is full there.
  */
 u64 *alz_table_room(struct alz_cache *cache, u64 hash)
 {
@@ -187,17 +215,7 @@ u64 *alz_table_room(struct alz_cache *cache, u64 hash)
 	u64 *slot;
 
 	ALZ_MUST_HOLD(&cache->lock);
-	slot = alz_bucket_word(cache, first, ASYNCLAZY_SLOT_EMPTY);
-	if (!slot)
-		slot = alz_bucket_word(cache, other, ASYNCLAZY_SLOT_EMPTY);
-	if (!slot)
-		slot = alz_bucket_displace(cache, first);
-	if (!slot)
-		slot = alz_bucket_displace(cache, other);
-	if (!slot)
-		slot = alz_bucket_displace_twice(cache, first);
-	if (!slot)
-		slot = alz_bucket_displace_twice(cache, other);
+	slot = alz_table_displace(cache, first, other);
 	if (!slot)
 		slot = alz_bucket_evict_dead(cache, first, alz_os_now());
 	if (!slot)

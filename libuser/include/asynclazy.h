@@ -293,7 +293,8 @@ int alazy_cache_get_async(struct alazy_cache *cache, const void *key,
  * goes to the next. An initialisation that this caller started goes on: its
  * ticket is ended by whoever holds it.
  *
- * Return: 0; @wait is freed.
+ * Return: 0; @wait is freed. -EALREADY: its last callback is running just now,
+ * in another thread or as the caller of this; @wait is freed when it returns.
  */
 int alazy_cancel(struct alazy_wait *wait);
 
@@ -378,7 +379,7 @@ int64_t alazy_cache_clear(struct alazy_cache *cache);
  * @err: FAILED: negative errno
  * @ref: HIT: the value, the caller's to put
  * @ticket: TICKET: the caller's to end
- * @wait: PENDING with EVENT: handle for alazy_cancel()
+ * @wait: handle for alazy_cancel(): PENDING with EVENT, TICKET with FOLLOW
  * @fd: PENDING with FD: the caller's to close (closing it ends the wait)
  */
 struct alazy_answer {
@@ -420,7 +421,8 @@ int alazy_claim(struct alazy_cache *cache, const void *key, size_t key_size,
  * @fd: from alazy_claim() with ALAZY_CLAIM_FD; readable once the wait has
  *	ended (also EPOLLERR if it failed), and from then on
  *
- * Return: 0 with @answer filled; -EAGAIN while the wait goes on; -EOWNERDEAD.
+ * Return: 0 with @answer filled; -EAGAIN while the wait goes on; -EOWNERDEAD
+ * (of another process, or of a cache that was closed); -EBADF (no such wait).
  */
 int alazy_wait_read(struct alazy_cache *cache, int fd,
 		    struct alazy_answer *answer);

@@ -259,6 +259,7 @@ static int alz_local_read_events(struct alazy_cache *cache, struct asynclazy_eve
 	u32 n;
 
 	alz_local_sweep(client->shared);
+	alz_local_waits_collect(client);
 	pthread_mutex_lock(&client->read_lock);
 	n = alz_events_copy(&client->core, events, max);
 	alz_events_done(&client->core, true);

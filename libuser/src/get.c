@@ -93,9 +93,9 @@ int alz_get(const struct alz_ask *ask, u64 deadline, struct alazy_ref *ref)
 	return err;
 }
 
-ALZ_PUBLIC int alazy_cache_get_until(struct alazy_cache *cache, const void *key,
-				     size_t key_size, alazy_init_fn init, void *ctx,
-				     uint64_t deadline_ns, struct alazy_ref *ref)
+static inline int alz_cache_get(struct alazy_cache *cache, const void *key,
+				size_t key_size, alazy_init_fn init, void *ctx,
+				u64 deadline, struct alazy_ref *ref)
 {
 	struct alz_found found;
 	struct alz_ask ask;
@@ -106,21 +106,19 @@ ALZ_PUBLIC int alazy_cache_get_until(struct alazy_cache *cache, const void *key,
 	if (alz_likely(found.record))
 		return alz_get_record(found.record, ref);
 	ask = (struct alz_ask){ cache, key, key_size, found.hash, init, ctx };
-	return alz_get(&ask, deadline_ns, ref);
+	return alz_get(&ask, deadline, ref);
 }
 
 ALZ_PUBLIC int alazy_cache_get(struct alazy_cache *cache, const void *key,
 			       size_t key_size, alazy_init_fn init, void *ctx,
 			       struct alazy_ref *ref)
 {
-	struct alz_found found;
-	struct alz_ask ask;
+	return alz_cache_get(cache, key, key_size, init, ctx, 0, ref);
+}
 
-	if (alz_unlikely(alz_key_bad(cache, key, key_size)))
-		return alz_key_check(cache, key, key_size);
-	found = alz_reader_get(&cache->view, key, key_size);
-	if (alz_likely(found.record))
-		return alz_get_record(found.record, ref);
-	ask = (struct alz_ask){ cache, key, key_size, found.hash, init, ctx };
-	return alz_get(&ask, 0, ref);
+ALZ_PUBLIC int alazy_cache_get_until(struct alazy_cache *cache, const void *key,
+				     size_t key_size, alazy_init_fn init, void *ctx,
+				     uint64_t deadline_ns, struct alazy_ref *ref)
+{
+	return alz_cache_get(cache, key, key_size, init, ctx, deadline_ns, ref);
 }

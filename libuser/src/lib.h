@@ -68,18 +68,18 @@ static inline int alz_ok(void)
 int alz_key_check(const struct alazy_cache *cache, const void *key, size_t key_size);
 int alz_call(struct alazy_cache *cache, unsigned long nr, void *arg);
 
+static inline bool alz_key_bad(const struct alazy_cache *cache, const void *key,
+			       size_t key_size)
+{
+	return !cache || !key || key_size - 1 >= ASYNCLAZY_KEY_MAX;
+}
+
 /* set.c */
 int alz_error_efbig(const struct alazy_cache *cache, size_t size);
 int alz_error_arena(const struct alazy_cache *cache);
 int alz_error_table(const struct alazy_cache *cache);
 int alz_peek(const struct alz_ask *ask, struct alazy_ref *ref, int *err);
 int alz_peek_record(const struct asynclazy_record *r, struct alazy_ref *ref, int *err);
-
-static inline bool alz_key_bad(const struct alazy_cache *cache, const void *key,
-			       size_t key_size)
-{
-	return !cache || !key || key_size - 1 >= ASYNCLAZY_KEY_MAX;
-}
 
 /* claim.c */
 int alz_claim_call(const struct alz_ask *ask, u32 flags, u64 deadline, u64 cookie,
@@ -90,16 +90,15 @@ bool alz_claim_again(const struct asynclazy_claim *claim);
 int alz_claim_refused(const struct alz_ask *ask, int err);
 void alz_ticket_fill(struct alazy_ticket *ticket, struct alazy_cache *cache,
 		     u64 id, u64 generation, u32 attempt);
+void alz_answer_event(struct alazy_answer *a, struct alazy_cache *cache,
+		      const struct asynclazy_event *e, const char *detail);
 
-/* INIT, where the asker can */
+/* INIT, if the asker can. */
 static inline u32 alz_ask_flags(const struct alz_ask *ask)
 {
 	return ask->init && !(ask->cache->flags & ALAZY_CACHE_READONLY) ?
 		ASYNCLAZY_CLAIM_INIT : 0;
 }
-
-void alz_answer_event(struct alazy_answer *a, struct alazy_cache *cache,
-		      const struct asynclazy_event *e, const char *detail);
 
 /* get.c */
 int alz_get_empty(const struct alz_ask *ask);

@@ -32,6 +32,7 @@ struct alz_local_client {
 	bool signalled;			/* it is readable; core.lock */
 	struct alz_local_wait **waits;	/* FD waits by descriptor; core.lock */
 	int nr_waits;			/* size of the array; core.lock */
+	int collected;			/* index in it: see alz_local_waits_collect() */
 	bool readonly;
 };
 
@@ -67,6 +68,7 @@ int alz_local_wait_add(struct alz_local_client *client, struct alz_local_wait *w
 void alz_local_wait_wake(struct alz_local_wait *w);
 int alz_local_wait_read(struct alz_local_client *client, int fd, struct alz_answer *answer);
 void alz_local_waits_sweep(struct alz_local_core *shared);
+void alz_local_waits_collect(struct alz_local_client *client);
 void alz_local_waits_free(struct alz_local_client *client);
 
 static inline bool alz_local_sweep_due(const struct alz_local_core *shared)

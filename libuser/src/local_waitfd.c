@@ -7,15 +7,20 @@
  * connected datagram socket parts from its peer with mail unread, the peer
  * gets ECONNRESET, so the caller's end has one lie here from the start.
  *
- * Nobody tells us that the caller has closed its end: sending to it then fails.
- * Whoever is about to wait, or to look for events, has us try the ends that
- * have a ticket which was not read.
+ * Nobody tells us that the caller has closed its end. Sending to it then fails:
+ * whoever is about to wait, or to look for events, has us try the ends that
+ * have a ticket which was not read. The others are looked for by and by: a
+ * descriptor that is not the one that we made has been closed. (A duplicate of
+ * it is then told that its wait is over.)
  */
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "local.h"
+
+#define ALZ_COLLECT_BATCH	64	/* descriptors to look at in one go */
 
 struct alz_local_wait {
 	struct alz_waiter waiter;
@@ -73,10 +78,17 @@ static void alz_local_count(u32 *n, u32 by)
 	__atomic_store_n(n, *n + by, __ATOMIC_RELAXED);
 }
 
+/* Whoever polls the caller's end sees an error from now on. */
+static void alz_local_wait_error(const struct alz_local_wait *w)
+{
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+
+	connect(w->peer, &none, sizeof(none));
+}
+
 /** alz_local_wait_wake() - it has ended, or has the ticket; under the core's lock */
 void alz_local_wait_wake(struct alz_local_wait *w)
 {
-	struct sockaddr none = { .sa_family = AF_UNSPEC };
 	struct alz_local_client *client = w->waiter.client->os;
 	struct alz_local_core *shared = client->shared;
 
@@ -90,7 +102,7 @@ void alz_local_wait_wake(struct alz_local_wait *w)
 	} else if (w->waiter.state == ALZ_ORPHAN ||
 		   (w->waiter.state == ALZ_ENDED &&
 		    w->waiter.flight->result == ASYNCLAZY_RESULT_FAILED)) {
-		connect(w->peer, &none, sizeof(none));
+		alz_local_wait_error(w);
 	}
 }
 
@@ -102,6 +114,26 @@ static void alz_local_wait_unlink(struct alz_local_client *client, struct alz_lo
 		alz_local_count(&client->shared->offers, -1);
 	if (w->lost)
 		alz_local_count(&client->shared->lost, -1);
+}
+
+/*
+ * Whether @fd is still the caller's end of @w, and not another file of its
+ * number, which another thread may be making just now: ThreadSanitizer would
+ * call fstat() a race with that.
+ */
+static bool alz_local_wait_is(const struct alz_local_wait *w, int fd)
+{
+	struct stat st;
+
+	return w && !fstatat(fd, "", &st, AT_EMPTY_PATH) && S_ISSOCK(st.st_mode) &&
+	       st.st_ino == w->inode;
+}
+
+/* It is off its client, and its descriptor is closed. */
+static void alz_local_wait_end(struct alz_local_core *shared, struct alz_local_wait *w)
+{
+	alz_wait_fd_close(&shared->core, &w->waiter);
+	alz_local_wait_free(w);
 }
 
 /* The room for descriptor @fd, whose former holder, if any, was closed. */
@@ -140,10 +172,8 @@ int alz_local_wait_add(struct alz_local_client *client, struct alz_local_wait *w
 	if (!err)
 		client->waits[w->fd] = w;
 	alz_os_unlock(&shared->core.lock);
-	if (former) {
-		alz_wait_fd_close(&shared->core, &former->waiter);
-		alz_local_wait_free(former);
-	}
+	if (former)
+		alz_local_wait_end(shared, former);
 	return err;
 }
 
@@ -184,19 +214,54 @@ void alz_local_waits_sweep(struct alz_local_core *shared)
 		alz_os_lock(&shared->core.lock);
 		w = alz_local_lost(shared);
 		alz_os_unlock(&shared->core.lock);
-		if (w) {
-			alz_wait_fd_close(&shared->core, &w->waiter);
-			alz_local_wait_free(w);
-		}
+		if (w)
+			alz_local_wait_end(shared, w);
 	} while (w);
 }
 
-/* Whether @fd is still the caller's end of @w, and not another file of its number. */
-static bool alz_local_wait_is(const struct alz_local_wait *w, int fd)
+/*
+ * Under the core's lock: one of the next waits whose descriptor was closed.
+ * @at and @budget: where to go on, and how many may be looked at.
+ */
+static struct alz_local_wait *alz_local_waits_closed(struct alz_local_client *client,
+						     int *at, int *budget)
 {
-	struct stat st;
+	for (; *at < client->nr_waits && *budget; ++*at) {
+		struct alz_local_wait *w = client->waits[*at];
 
-	return w && !fstat(fd, &st) && S_ISSOCK(st.st_mode) && st.st_ino == w->inode;
+		if (!w)
+			continue;
+		--*budget;
+		if (alz_local_wait_is(w, w->fd))
+			continue;
+		alz_local_wait_unlink(client, w);
+		if (alz_local_wait_told(w))
+			alz_local_wait_error(w);
+		return w;
+	}
+	return NULL;
+}
+
+/** alz_local_waits_collect() - end some of the waits whose descriptor was closed */
+void alz_local_waits_collect(struct alz_local_client *client)
+{
+	struct alz_local_core *shared = client->shared;
+	int budget = ALZ_COLLECT_BATCH;
+	struct alz_local_wait *w;
+	int at;
+
+	alz_os_lock(&shared->core.lock);
+	at = client->collected;
+	do {
+		w = alz_local_waits_closed(client, &at, &budget);
+		client->collected = at < client->nr_waits ? at : 0;
+		if (!w)
+			break;
+		alz_os_unlock(&shared->core.lock);
+		alz_local_wait_end(shared, w);
+		alz_os_lock(&shared->core.lock);
+	} while (budget);
+	alz_os_unlock(&shared->core.lock);
 }
 
 /**

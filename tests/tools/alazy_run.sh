@@ -243,8 +243,8 @@ taken_over() {
 	killed=$(cat status.* | grep -cx 137)
 	printed=$(cat out.* | grep -cx 'out 2')
 	is 'statuses' "$(cat status.* | sort -u | tr '\n' ' ')" '0 137 '
-	is 'shells whose alazy was killed' $killed 1
-	is 'shells that printed the second result' $printed $((SHELLS - 1))
+	is 'shells whose alazy was killed' "$killed" 1
+	is 'shells that printed the second result' "$printed" $((SHELLS - 1))
 	end
 }
 
@@ -341,10 +341,11 @@ keys() {
 	is 'runs of two commands' "$(runs)" 2
 	run --cache "$cache" "$T/command" one two
 	run --cache "$cache" "$T/command" 'one two'
-	is 'runs with other words' "$(runs)" 4
+	run --cache "$cache" "$T/command" onetwo
+	is 'runs with other words' "$(runs)" 5
 	mkdir other
 	(cd other && "$ALAZY" run --cache "$cache" "$T/command" one >../out)
-	is 'runs in another directory' "$(runs)" 5
+	is 'runs in another directory' "$(runs)" 6
 	: >count
 	run --cache "$cache" --key k "$T/command" a
 	run --cache "$cache" --key k "$T/command" b

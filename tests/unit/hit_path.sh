@@ -20,6 +20,7 @@ esac
 build=${1:-build}
 top=$(cd "$(dirname "$0")/../.." && pwd) || exit 2
 lib=$build/lib/libasynclazy.a
+shared=$build/lib/libasynclazy.so.0
 counted=$build/unit-plain/hit_syscalls
 CC=${CC:-gcc}
 arm_cc=aarch64-linux-gnu-gcc
@@ -50,7 +51,6 @@ arm_bad="$arm_bad|cas[alpbh]*|swp[albh]*|ld(add|clr|eor|set|smax|smin|umax|umin)
 dump() {
 	objdump=$1
 	shift
-	: >"$work/in-reader"
 	"$objdump" -dr --no-show-raw-insn "$@" 2>/dev/null | awk -v reader="$work/in-reader" '
 	/:[ \t]+file format / { in_reader = $1 ~ /reader\.o:$/; fn = ""; next }
 	/^[0-9a-f]+ <.*>:$/ {
@@ -79,7 +79,8 @@ calls() {
 	body "$1" | awk -v fn="$1" '
 	function target(s) {
 		if (!match(s, /<[^>]*>/)) return ""
-		s = substr(s, RSTART + 1, RLENGTH - 2); sub(/[-+]0x[0-9a-f]+$/, "", s)
+		s = substr(s, RSTART + 1, RLENGTH - 2)
+		sub(/[-+]0x[0-9a-f]+$/, "", s); sub(/@.*$/, "", s)
 		return s
 	}
 	function flush() {
@@ -229,7 +230,6 @@ x86_64*)
 	plant l1_detector_sees_a_call_by_pointer '((void (*)(void))*p)(); word++'
 	dump objdump "$lib" >"$work/dump"
 	check_functions "$x86_bad" ""
-
 	# one load and one branch
 	branches=$(body alazy_get | grep -Ec '^j[a-z]+[ 	]' || true)
 	jumps=$(body alazy_get | grep -Ec '^jmp[ 	]' || true)
@@ -237,6 +237,13 @@ x86_64*)
 		ok l1_resolved_lazy_takes_one_branch
 	else
 		not_ok l1_resolved_lazy_takes_one_branch "$(body alazy_get)"
+	fi
+	if [ -f "$shared" ]; then
+		# the same functions: an archive says which file they are of
+		dump objdump "$shared" >"$work/dump"
+		check_functions "$x86_bad" _in_shared_library
+	else
+		skipped l1_shared_library "no $shared"
 	fi
 	;;
 *)

@@ -492,6 +492,195 @@ TEST(callback_may_move_its_ref_out)
 	alazy_cache_close(cache);
 }
 
+/* ---- what comes while a callback or an init runs ----------------------- */
+
+static void *dispatch_thread(void *arg)
+{
+	check(alazy_dispatch(arg) >= 0);
+	return NULL;
+}
+
+static int publish_and_let_another_dispatch(const struct alazy_ticket *ticket,
+					    const void *key, size_t key_size,
+					    void *ctx)
+{
+	int err = make_int(ticket, key, key_size, ctx);
+
+	join_thread(start_thread(dispatch_thread, ticket->cache));
+	return err;
+}
+
+TEST(end_that_another_thread_reads_while_init_runs_is_not_lost)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_ticket t = take(cache, "l");
+	struct get get = { .value = 3 }, later = { .value = 4 };
+
+	check(alazy_cache_get_async(cache, "k", 1,
+				    publish_and_let_another_dispatch, on_done,
+				    &get, NULL) >= 0);
+	drive(cache, &get.dones, 1);
+	check_eq(get.err, 0);
+	check_eq(get.got, 3);
+	/* the same for an init that dispatch calls */
+	check_eq(alazy_cache_get_async(cache, "l", 1,
+				       publish_and_let_another_dispatch, on_done,
+				       &later, NULL), 0);
+	check_eq(alazy_abandon(&t), 0);
+	drive(cache, &later.dones, 1);
+	check_eq(later.err, 0);
+	check_eq(later.got, 4);
+	check_eq(alazy_dispatch(cache), 0);
+	check_eq(atomic_load(&get.dones), 1);
+	check_eq(atomic_load(&later.dones), 1);
+	alazy_cache_close(cache);
+}
+
+struct canceller {
+	struct alazy_wait *other;
+	atomic_uint calls;
+};
+
+static void cancel_and_count(int err, struct alazy_ref *ref, void *ctx)
+{
+	struct canceller *c = ctx;
+
+	check_eq(err, 0);
+	check(ref);
+	check_eq(alazy_cancel(c->other), 0);
+	atomic_fetch_add(&c->calls, 1);
+}
+
+TEST(ticket_for_a_wait_that_a_callback_cancels_goes_on)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_ticket t = take(cache, "k"), u = take(cache, "l");
+	struct canceller first = { 0 };
+	struct answered cancelled = { 0 }, next = { 0 };
+	struct alazy_answer a;
+
+	check_eq(alazy_cache_get_async(cache, "k", 1, NULL, cancel_and_count,
+				       &first, NULL), 0);
+	check_eq(claim(cache, "l", EVENT_INIT, &cancelled, &a),
+		 ALAZY_ANSWER_PENDING);
+	first.other = a.wait;
+	check_eq(claim(cache, "l", EVENT_INIT, &next, &a), ALAZY_ANSWER_PENDING);
+	/* both are due when dispatch looks, the ticket second */
+	publish_int(&t, 1);
+	check_eq(alazy_abandon(&u), 0);
+	drive(cache, &next.calls, 1);
+	check_eq(atomic_load(&first.calls), 1);
+	check_eq(atomic_load(&cancelled.calls), 0);
+	check_eq(next.kind, ALAZY_ANSWER_TICKET);
+	publish_int(&next.ticket, 2);
+	check_eq(stats_of(cache).waits_now, 0);
+	alazy_cache_close(cache);
+}
+
+struct self_canceller {
+	struct alazy_wait *wait;
+	struct alazy_ticket ticket;
+	atomic_uint inits;
+	atomic_uint dones;
+};
+
+static int cancel_own_wait(const struct alazy_ticket *ticket, const void *key,
+			   size_t key_size, void *ctx)
+{
+	struct self_canceller *c = ctx;
+
+	(void)key;
+	(void)key_size;
+	c->ticket = *ticket;
+	check_eq(alazy_cancel(c->wait), 0);
+	atomic_fetch_add(&c->inits, 1);
+	return 0;
+}
+
+static void cancel_when_done(int err, struct alazy_ref *ref, void *ctx)
+{
+	struct self_canceller *c = ctx;
+
+	check_eq(err, 0);
+	check(ref);
+	check_eq(alazy_cancel(c->wait), -EALREADY);
+	check_detail("callback|ended");
+	atomic_fetch_add(&c->dones, 1);
+}
+
+TEST(cancel_in_the_last_callback_is_too_late)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_ticket t = take(cache, "k");
+	struct self_canceller c = { 0 };
+
+	check_eq(alazy_cache_get_async(cache, "k", 1, NULL, cancel_when_done, &c,
+				       &c.wait), 0);
+	publish_int(&t, 1);
+	drive(cache, &c.dones, 1);
+	check_eq(alazy_dispatch(cache), 0);
+	check_eq(atomic_load(&c.dones), 1);
+	alazy_cache_close(cache);
+}
+
+static void count_done(int err, struct alazy_ref *ref, void *ctx)
+{
+	struct self_canceller *c = ctx;
+
+	(void)err;
+	(void)ref;
+	atomic_fetch_add(&c->dones, 1);
+}
+
+TEST(init_may_cancel_its_own_wait)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_ticket t = take(cache, "k");
+	struct self_canceller c = { 0 };
+	struct get get = { 0 };
+
+	check_eq(alazy_cache_get_async(cache, "k", 1, cancel_own_wait, count_done,
+				       &c, &c.wait), 0);
+	check_eq(alazy_abandon(&t), 0);
+	drive(cache, &c.inits, 1);
+	check_eq(alazy_cache_peek(cache, "k", 1, NULL, NULL),
+		 ALAZY_INITIALIZING);
+	publish_int(&c.ticket, 5);
+	check_eq(alazy_dispatch(cache), 0);
+	check_eq(atomic_load(&c.dones), 0);
+	check_eq(get_int(cache, "k", make_never, &get), 0);
+	check_eq(get.got, 5);
+	check_eq(stats_of(cache).waits_now, 0);
+	alazy_cache_close(cache);
+}
+
+TEST(old_wait_among_many_newer_ones_is_served)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct get old = { .value = -1 }, cancelled = { 0 }, newer;
+	struct alazy_wait *wait;
+	char key[16];
+	int i;
+
+	check_eq(get_int_async(cache, "old", make_later, &old, NULL), 0);
+	check_eq(get_int_async(cache, "old", NULL, &cancelled, &wait), 0);
+	for (i = 0; i < 1000; i++) {
+		snprintf(key, sizeof(key), "%d", i);
+		newer = (struct get){ .value = i };
+		check_eq(get_int_async(cache, key, make_later, &newer, NULL), 0);
+		publish_int(&newer.ticket, i);
+		drive(cache, &newer.dones, 1);
+		check_eq(newer.got, i);
+		check_eq(atomic_load(&old.dones), 0);
+	}
+	check_eq(alazy_cancel(wait), 0);
+	publish_int(&old.ticket, -1);
+	drive(cache, &old.dones, 1);
+	check_eq(old.got, -1);
+	check_eq(atomic_load(&cancelled.dones), 0);
+	alazy_cache_close(cache);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -508,6 +697,11 @@ int main(void)
 		cmocka_unit_test(close_hands_tickets_to_waiters_of_others),
 		cmocka_unit_test(callback_may_start_the_next_get),
 		cmocka_unit_test(callback_may_move_its_ref_out),
+		cmocka_unit_test(end_that_another_thread_reads_while_init_runs_is_not_lost),
+		cmocka_unit_test(ticket_for_a_wait_that_a_callback_cancels_goes_on),
+		cmocka_unit_test(cancel_in_the_last_callback_is_too_late),
+		cmocka_unit_test(init_may_cancel_its_own_wait),
+		cmocka_unit_test(old_wait_among_many_newer_ones_is_served),
 	};
 
 	return RUN_TESTS(tests);

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
@@ -360,6 +361,45 @@ TEST(closed_wait_fd_ends_its_wait)
 	alazy_cache_close(cache);
 }
 
+static unsigned int open_descriptors(void)
+{
+	unsigned int n = 0;
+	int fd;
+
+	for (fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+TEST(closed_wait_fds_leave_nothing_behind)
+{
+	enum { WAITS = 50 };
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_answer a[WAITS], r;
+	struct alazy_ticket t = take(cache, "k");
+	unsigned int i, before;
+
+	check(alazy_fd(cache) >= 0);
+	before = open_descriptors();
+	for (i = 0; i < WAITS; i++)
+		check_eq(claim(cache, "k", ALAZY_CLAIM_FD, NULL, &a[i]),
+			 ALAZY_ANSWER_PENDING);
+	for (i = 0; i < WAITS / 2; i++)		/* before the end */
+		close(a[i].fd);
+	publish_int(&t, 5);
+	for (; i < WAITS; i++) {		/* after it, read or not */
+		if (i % 2) {
+			check_eq(alazy_wait_read(cache, a[i].fd, &r), 0);
+			alazy_ref_put(&r.ref);
+		}
+		close(a[i].fd);
+	}
+	check_eq(alazy_dispatch(cache), 0);
+	check_eq(stats_of(cache).waits_now, 0);
+	check_eq(open_descriptors(), before);
+	alazy_cache_close(cache);
+}
+
 TEST(wait_read_of_another_descriptor_is_refused)
 {
 	struct alazy_cache *cache = open_cache(0, 0);
@@ -391,6 +431,7 @@ int main(void)
 		cmocka_unit_test(wait_fd_of_a_failure_shows_pollerr),
 		cmocka_unit_test(wait_fd_brings_the_ticket),
 		cmocka_unit_test(closed_wait_fd_ends_its_wait),
+		cmocka_unit_test(closed_wait_fds_leave_nothing_behind),
 		cmocka_unit_test(wait_read_of_another_descriptor_is_refused),
 	};
 
