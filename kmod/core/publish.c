@@ -221,7 +221,8 @@ static bool alz_fail_keep(struct alz_client *client, u64 ticket, s32 error, u64 
 	r->record->kind = ASYNCLAZY_RECORD_ERROR;
 	r->record->error = error;
 	r->record->generation = (*f)->generation;
-	memcpy(r->value, detail, detail_size);
+	if (detail_size)
+		memcpy(r->value, detail, detail_size);
 	return true;
 }
 

@@ -380,7 +380,8 @@ int64_t alazy_cache_clear(struct alazy_cache *cache);
  * @ref: HIT: the value, the caller's to put
  * @ticket: TICKET: the caller's to end
  * @wait: handle for alazy_cancel(): PENDING with EVENT, TICKET with FOLLOW
- * @fd: PENDING with FD: the caller's to close (closing it ends the wait)
+ * @fd: PENDING with FD: the caller's to close, which ends the wait (the local
+ *	backend notices at the next call into the library)
  */
 struct alazy_answer {
 	int kind;

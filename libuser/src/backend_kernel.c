@@ -34,9 +34,10 @@ static int alz_device_error(int err)
 	case -ENOENT:
 	case -ENXIO:
 	case -ENODEV:
-		return alz_error(-ENODEV, "the asynclazy module is not loaded, " ALZ_DEVICE " is not there: "
-				 "load it with \"modprobe asynclazy\" or \"insmod asynclazy.ko\", or use "
-				 "a cache of this process alone with ALAZY_BACKEND_LOCAL");
+		return alz_error(-ENODEV, "the asynclazy module is not loaded, " ALZ_DEVICE " "
+				 "is not there: load it with \"modprobe asynclazy\" or "
+				 "\"insmod asynclazy.ko\", or use a cache of this process "
+				 "alone with ALAZY_BACKEND_LOCAL");
 	case -EACCES:
 	case -EPERM:
 		return alz_error(-EACCES, ALZ_DEVICE " may not be opened by this user: "
@@ -61,8 +62,8 @@ static int alz_device_open(int mode)
 		return fd;
 	close(fd);
 	if (err)
-		return alz_error(-EPROTO, ALZ_DEVICE " does not answer as the asynclazy module does: "
-				 "install a module and a library of the same release");
+		return alz_error(-EPROTO, ALZ_DEVICE " does not answer as the asynclazy module "
+				 "does: install a module and a library of the same release");
 	return alz_error(-EPROTO, "the asynclazy module has ABI %u, this library has ABI %u: "
 			 "install a module and a library of the same release",
 			 info.out_abi_version, ASYNCLAZY_ABI_VERSION);
@@ -79,12 +80,13 @@ static int alz_open_error(int err, const char *name, const struct alazy_cache_op
 				 "ALAZY_CACHE_EXISTING", name);
 	case -EACCES:
 	case -EPERM:
-		return alz_error(-EACCES, "the mode of the cache \"%s\" does not let this user open it: "
-				 "try ALAZY_CACHE_EXISTING with ALAZY_CACHE_READONLY, or have its owner "
-				 "make it with another mode", name ? name : "");
+		return alz_error(-EACCES, "the mode of the cache \"%s\" does not let this user "
+				 "open it: try ALAZY_CACHE_EXISTING with ALAZY_CACHE_READONLY, "
+				 "or have its owner make it with another mode", name ? name : "");
 	case -EDQUOT:
-		return alz_error(err, "this user has as many caches, or bytes in them, as the quota allows: "
-				 "unlink some, ask for a smaller arena_size, or raise the module's quota");
+		return alz_error(err, "this user has as many caches, or bytes in them, as the "
+				 "quota allows: unlink some, ask for a smaller arena_size, or "
+				 "raise the module's quota");
 	case -EINVAL:
 		return alz_error(err, "no cache can have max_keys %llu, arena_size %llu and "
 				 "segment_size %llu", (unsigned long long)o->max_keys,

@@ -34,9 +34,9 @@ static int alz_opts_tail(const struct alazy_cache_opts *opts)
 
 	for (i = sizeof(*opts); i < opts->size; i++)
 		if (p[i])
-			return alz_error(-E2BIG, "the options (size %u) are newer than this library: "
-					 "install the libasynclazy that the program was built for",
-					 opts->size);
+			return alz_error(-E2BIG, "the options (size %u) are newer than this "
+					 "library: install the libasynclazy that the program "
+					 "was built for", opts->size);
 	return 0;
 }
 
@@ -55,8 +55,8 @@ static int alz_opts_flags(const char *name, const struct alazy_cache_opts *o)
 		return alz_error(-EINVAL, "ALAZY_CACHE_EXISTING needs a name: "
 				 "an anonymous cache is always new");
 	if (o->backend > ALAZY_BACKEND_LOCAL)
-		return alz_error(-EINVAL, "unknown backend %u: ALAZY_BACKEND_AUTO, _KERNEL or _LOCAL",
-				 o->backend);
+		return alz_error(-EINVAL, "unknown backend %u: ALAZY_BACKEND_AUTO, _KERNEL or "
+				 "_LOCAL", o->backend);
 	if (o->backend == ALAZY_BACKEND_LOCAL && o->flags & ALAZY_CACHE_SHARED)
 		return alz_error(-EINVAL, "ALAZY_CACHE_SHARED excludes ALAZY_BACKEND_LOCAL, "
 				 "which shares nothing with other processes");
@@ -219,8 +219,8 @@ ALZ_PUBLIC int alazy_cache_unlink(const char *name, uint32_t backend)
 	if (!name)
 		return alz_error(-EINVAL, "an anonymous cache has no name to take away");
 	if (backend > ALAZY_BACKEND_LOCAL)
-		return alz_error(-EINVAL, "unknown backend %u: ALAZY_BACKEND_AUTO, _KERNEL or _LOCAL",
-				 backend);
+		return alz_error(-EINVAL, "unknown backend %u: ALAZY_BACKEND_AUTO, _KERNEL or "
+				 "_LOCAL", backend);
 	err = alz_name_check(name);
 	if (!err)
 		err = alz_backend_wanted(&backend);
@@ -294,7 +294,8 @@ int alz_call(struct alazy_cache *cache, unsigned long nr, void *arg)
 int alz_key_check(const struct alazy_cache *cache, const void *key, size_t key_size)
 {
 	if (!cache)
-		return alz_error(-EINVAL, "the cache is NULL: look at what alazy_cache_open() returned");
+		return alz_error(-EINVAL, "the cache is NULL: look at what alazy_cache_open() "
+				 "returned");
 	if (!key)
 		return alz_error(-EINVAL, "the key is NULL");
 	if (key_size - 1 >= ASYNCLAZY_KEY_MAX)

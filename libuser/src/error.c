@@ -49,8 +49,9 @@ int alz_error_flight(int err, const void *text, size_t size)
 		return alz_error_text(err, text, size);
 	switch (err) {
 	case -EOWNERDEAD:
-		return alz_error(err, "the process that was making the value died, and no waiter "
-				 "that could initialise took over: get with an init function, or retry");
+		return alz_error(err, "the process that was making the value died, and no "
+				 "waiter that could initialise took over: get with an init "
+				 "function, or retry");
 	case -ECANCELED:
 		return alz_error(err, "the initialisation was given up, and no waiter that could "
 				 "initialise took over: get with an init function, or retry");
@@ -81,20 +82,22 @@ int alz_error_backend(int err)
 		return alz_error(err, "the cache was opened read-only: to initialise, set or "
 				 "invalidate, open it without ALAZY_CACHE_READONLY");
 	case -EDQUOT:
-		return alz_error(err, "this process has as many waits or tickets on the cache as its "
-				 "quota allows: end some, or raise the module's max_waits or max_tickets");
+		return alz_error(err, "this process has as many waits or tickets on the cache "
+				 "as its quota allows: end some, or raise the module's "
+				 "max_waits or max_tickets");
 	case -ENOMEM:
 		return alz_error(err, "out of memory");
 	case -EMFILE:
 	case -ENFILE:
-		return alz_error(err, "out of file descriptors: close some, or raise RLIMIT_NOFILE");
+		return alz_error(err, "out of file descriptors: close some, or raise "
+				 "RLIMIT_NOFILE");
 	case -EOWNERDEAD:
 		return alz_error(err, "the attachment to the cache is dead: "
 				 "close the cache and open it again");
 	case -EBADF:
 	case -ENOTTY:
-		return alz_error(err, "the cache's file descriptor was closed or replaced: the program "
-				 "must leave it to the library; open the cache again");
+		return alz_error(err, "the cache's file descriptor was closed or replaced: the "
+				 "program must leave it to the library; open the cache again");
 	default:
 		errno = -err;
 		return alz_error(err, "the backend refused the call: %m");

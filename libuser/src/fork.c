@@ -43,7 +43,11 @@ static void alz_fork_parent(void)
 
 static void alz_fork_child(void)
 {
+	struct alazy_cache *cache;
+
 	__atomic_store_n(&alz_fork_epoch, alz_fork_epoch + 1, __ATOMIC_RELAXED);
+	for (cache = alz_caches; cache; cache = cache->next)
+		alz_frames_forked(cache);
 	alz_local_fork_done();
 	alz_fork_release();
 }

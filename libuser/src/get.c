@@ -33,8 +33,9 @@ static int alz_get_init(const struct alz_ask *ask, const struct asynclazy_claim 
 	case ALZ_FRAME_FAILED:
 		return alz_error_flight(frame.err, frame.detail, frame.detail_size);
 	case ALZ_FRAME_ABANDONED:
-		return alz_error(-ECANCELED, "the init function gave its ticket up, or returned "
-				 "without ending it: it must publish, fail, or return a negative errno");
+		return alz_error(-ECANCELED, "the init function gave its ticket up, or "
+				 "returned without ending it: it must publish, fail, or return "
+				 "a negative errno");
 	case ALZ_FRAME_OVERTAKEN:
 		return ALZ_AGAIN;
 	default:
@@ -47,8 +48,9 @@ static int alz_get_init(const struct alz_ask *ask, const struct asynclazy_claim 
 int alz_get_empty(const struct alz_ask *ask)
 {
 	if (ask->init)
-		return alz_error(-EACCES, "the key has no value, and the cache was opened read-only: "
-				 "to initialise, open it without ALAZY_CACHE_READONLY");
+		return alz_error(-EACCES, "the key has no value, and the cache was opened "
+				 "read-only: to initialise, open it without "
+				 "ALAZY_CACHE_READONLY");
 	return alz_error(-ENOENT, "the key has no value and nobody makes one: "
 			 "get with an init function to make it");
 }

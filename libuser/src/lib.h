@@ -3,12 +3,12 @@
  * Between the library's own files.
  *
  * Locks, in the order in which they are taken:
- *   alz_caches_lock (fork.c)      the list of caches; taken first at a fork
+ *   alz_caches_lock (fork.c)      the list of caches, and attaching anew
  *   cache->lock                   the waits and the frames of one cache
  *   the local backend's registry  its list of cores
  *   a local core's lock           kmod/core/core.h
- * None is held while user code runs, and none but the last while a backend is
- * called.
+ * All are held across a fork. None is held while user code runs or a call to a
+ * backend is made.
  */
 #ifndef ALZ_LIB_H
 #define ALZ_LIB_H
@@ -116,6 +116,7 @@ enum alz_frame_state {
 /* A running initialiser, and what became of its ticket meanwhile. */
 struct alz_frame {
 	struct alz_frame *next;
+	pthread_t thread;	/* whose stack it is on */
 	u64 ticket;
 	enum alz_frame_state state;
 	int err;		/* FAILED: as given to alazy_fail() */
@@ -126,6 +127,7 @@ struct alz_frame {
 
 void alz_frame_run(struct alz_frame *frame, const struct alz_ask *ask,
 		   const struct alazy_ticket *ticket, bool must_end);
+void alz_frames_forked(struct alazy_cache *cache);
 
 /* waits.c */
 

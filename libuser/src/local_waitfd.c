@@ -86,16 +86,34 @@ static void alz_local_wait_error(const struct alz_local_wait *w)
 	connect(w->peer, &none, sizeof(none));
 }
 
+/*
+ * A ticket was offered to a descriptor. Those who are blocked behind it may
+ * have to find out that it was closed: they begin to look now and then.
+ */
+static void alz_local_wait_offered(struct alz_local_wait *w)
+{
+	struct alz_local_client *client = w->waiter.client->os;
+	struct alz_list *head = &w->waiter.flight->waiters;
+	struct alz_list *at;
+
+	w->offered = true;
+	alz_local_count(&client->shared->offers, 1);
+	for (at = head->next; at != head; at = at->next) {
+		struct alz_waiter *other = alz_entry(at, struct alz_waiter, link);
+
+		if (other->kind == ALZ_WAIT_BLOCK)
+			alz_os_wake(other);
+	}
+}
+
 /** alz_local_wait_wake() - it has ended, or has the ticket; under the core's lock */
 void alz_local_wait_wake(struct alz_local_wait *w)
 {
 	struct alz_local_client *client = w->waiter.client->os;
 	struct alz_local_core *shared = client->shared;
 
-	if (w->waiter.state == ALZ_OFFERED) {
-		w->offered = true;
-		alz_local_count(&shared->offers, 1);
-	}
+	if (w->waiter.state == ALZ_OFFERED)
+		alz_local_wait_offered(w);
 	if (!alz_local_wait_told(w)) {
 		w->lost = true;
 		alz_local_count(&shared->lost, 1);

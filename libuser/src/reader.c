@@ -213,18 +213,18 @@ const struct asynclazy_record *alz_reader_find(const struct alz_view *view,
 int alz_view_check(const struct asynclazy_header *h)
 {
 	if (h->magic != ASYNCLAZY_MAGIC)
-		return alz_error(-EPROTO, "what the module maps is no asynclazy table (magic %llx): "
-				 "load the asynclazy.ko that belongs to this library",
+		return alz_error(-EPROTO, "what the module maps is no asynclazy table (magic "
+				 "%llx): load the asynclazy.ko that belongs to this library",
 				 (unsigned long long)h->magic);
 	if (h->abi_version != ASYNCLAZY_ABI_VERSION)
-		return alz_error(-EPROTO, "the asynclazy module has ABI %u, this library has ABI %u: "
-				 "install a module and a library of the same release",
+		return alz_error(-EPROTO, "the asynclazy module has ABI %u, this library has "
+				 "ABI %u: install a module and a library of the same release",
 				 h->abi_version, ASYNCLAZY_ABI_VERSION);
 	if (h->granule_shift != ASYNCLAZY_GRANULE_SHIFT ||
 	    h->header_size < sizeof(*h) || h->header_size % 64 ||
 	    !h->bucket_count || h->bucket_count & (h->bucket_count - 1))
-		return alz_error(-EPROTO, "the asynclazy module lays its table out in a way that this "
-				 "library cannot read (granule %u, header %u): "
+		return alz_error(-EPROTO, "the asynclazy module lays its table out in a way "
+				 "that this library cannot read (granule %u, header %u): "
 				 "install a module and a library of the same release",
 				 h->granule_shift, h->header_size);
 	return 0;

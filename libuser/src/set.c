@@ -21,10 +21,11 @@ int alz_error_arena(const struct alazy_cache *cache)
 /** alz_error_table() - no room for a key. Return: -ENOSPC */
 int alz_error_table(const struct alazy_cache *cache)
 {
-	return alz_error(-ENOSPC, "the table of the cache has no room for another key "
-			 "(%llu are there): invalidate some, or open a new cache with a larger max_keys",
+	return alz_error(-ENOSPC, "the table of the cache has no room for another key (%llu "
+			 "are there): invalidate some, or open a new cache with a larger "
+			 "max_keys",
 			 (unsigned long long)__atomic_load_n(&cache->view.header->keys,
-							     __ATOMIC_RELAXED));
+			 __ATOMIC_RELAXED));
 }
 
 /* A set found no room: whether it was the arena that had none. */

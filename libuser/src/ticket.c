@@ -16,6 +16,7 @@ static struct alz_frame *alz_frame_find(struct alazy_cache *cache, u64 ticket)
 
 static void alz_frame_push(struct alazy_cache *cache, struct alz_frame *frame)
 {
+	frame->thread = pthread_self();
 	pthread_mutex_lock(&cache->lock);
 	frame->next = cache->frames;
 	cache->frames = frame;
@@ -31,6 +32,19 @@ static void alz_frame_pop(struct alazy_cache *cache, struct alz_frame *frame)
 		at = &(*at)->next;
 	*at = frame->next;
 	pthread_mutex_unlock(&cache->lock);
+}
+
+/** alz_frames_forked() - in a child, under the lock: the other threads are gone */
+void alz_frames_forked(struct alazy_cache *cache)
+{
+	struct alz_frame **at = &cache->frames;
+
+	while (*at) {
+		if (pthread_equal((*at)->thread, pthread_self()))
+			at = &(*at)->next;
+		else
+			*at = (*at)->next;
+	}
 }
 
 /* A ticket has ended: tell the frame that it belongs to, if that still runs. */
@@ -59,8 +73,9 @@ static int alz_ticket_refused(const struct alazy_ticket *ticket, size_t size, in
 	case -ENOENT:
 	case -ESTALE:
 		alz_frame_note(ticket, ALZ_FRAME_OVERTAKEN, 0, 0, "", 0);
-		return alz_error(-ESTALE, "the ticket has ended: by publish, fail or abandon, or because "
-				 "the key was set or invalidated; nothing was changed");
+		return alz_error(-ESTALE, "the ticket has ended: by publish, fail or abandon, "
+				 "or because the key was set or invalidated; nothing was "
+				 "changed");
 	case -ENOSPC:
 		return alz_error_arena(ticket->cache);
 	case -EFBIG:

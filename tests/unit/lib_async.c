@@ -49,6 +49,26 @@ TEST(fd_is_readable_exactly_while_something_is_due)
 	alazy_cache_close(cache);
 }
 
+TEST(one_dispatch_serves_all_that_is_due)
+{
+	enum { WAITS = 500 };
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct get *gets = calloc(WAITS, sizeof(*gets));
+	struct alazy_ticket t = take(cache, "k");
+	unsigned int i;
+
+	assert_non_null(gets);
+	for (i = 0; i < WAITS; i++)
+		check_eq(get_int_async(cache, "k", NULL, &gets[i], NULL), 0);
+	publish_int(&t, 5);
+	check_eq(alazy_dispatch(cache), WAITS);
+	check_eq(readable(alazy_fd(cache)), 0);
+	for (i = 0; i < WAITS; i++)
+		check_eq(gets[i].got, 5);
+	free(gets);
+	alazy_cache_close(cache);
+}
+
 TEST(epoll_and_select_see_what_was_due_before_they_looked)
 {
 	struct alazy_cache *cache = open_cache(0, 0);
@@ -654,30 +674,55 @@ TEST(init_may_cancel_its_own_wait)
 	alazy_cache_close(cache);
 }
 
-TEST(old_wait_among_many_newer_ones_is_served)
+/* Waits that ended in between, and newer ones that wait when the old one ends. */
+static void serve_old_wait(struct alazy_cache *cache, int between, int newer)
 {
-	struct alazy_cache *cache = open_cache(0, 0);
-	struct get old = { .value = -1 }, cancelled = { 0 }, newer;
+	struct get old = { .value = -1 }, cancelled = { 0 };
+	struct get *gets = calloc(between + newer, sizeof(*gets));
 	struct alazy_wait *wait;
-	char key[16];
+	char key[32];
 	int i;
 
-	check_eq(get_int_async(cache, "old", make_later, &old, NULL), 0);
-	check_eq(get_int_async(cache, "old", NULL, &cancelled, &wait), 0);
-	for (i = 0; i < 1000; i++) {
-		snprintf(key, sizeof(key), "%d", i);
-		newer = (struct get){ .value = i };
-		check_eq(get_int_async(cache, key, make_later, &newer, NULL), 0);
-		publish_int(&newer.ticket, i);
-		drive(cache, &newer.dones, 1);
-		check_eq(newer.got, i);
-		check_eq(atomic_load(&old.dones), 0);
+	assert_non_null(gets);
+	snprintf(key, sizeof(key), "old %d", between);
+	check_eq(get_int_async(cache, key, make_later, &old, NULL), 0);
+	check_eq(get_int_async(cache, key, NULL, &cancelled, &wait), 0);
+	for (i = 0; i < between + newer; i++) {
+		snprintf(key, sizeof(key), "%d of %d", i, between);
+		gets[i].value = i;
+		check_eq(get_int_async(cache, key, make_later, &gets[i], NULL),
+			 0);
+		if (i >= between)
+			continue;
+		publish_int(&gets[i].ticket, i);
+		drive(cache, &gets[i].dones, 1);
 	}
 	check_eq(alazy_cancel(wait), 0);
+	check_eq(atomic_load(&old.dones), 0);
 	publish_int(&old.ticket, -1);
 	drive(cache, &old.dones, 1);
 	check_eq(old.got, -1);
 	check_eq(atomic_load(&cancelled.dones), 0);
+	for (i = between; i < between + newer; i++) {
+		check_eq(atomic_load(&gets[i].dones), 0);
+		publish_int(&gets[i].ticket, i);
+	}
+	for (i = 0; i < between + newer; i++) {
+		drive(cache, &gets[i].dones, 1);
+		check_eq(atomic_load(&gets[i].dones), 1);
+		check_eq(gets[i].got, i);
+	}
+	free(gets);
+}
+
+TEST(old_wait_among_many_newer_ones_is_served)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	int between;
+
+	for (between = 0; between < 128; between++)
+		serve_old_wait(cache, between, 50);
+	check_eq(stats_of(cache).waits_now, 0);
 	alazy_cache_close(cache);
 }
 
@@ -685,6 +730,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fd_is_readable_exactly_while_something_is_due),
+		cmocka_unit_test(one_dispatch_serves_all_that_is_due),
 		cmocka_unit_test(epoll_and_select_see_what_was_due_before_they_looked),
 		cmocka_unit_test(sleeping_poll_is_woken_by_another_thread),
 		cmocka_unit_test(cancelled_wait_is_not_called_and_disturbs_nobody),

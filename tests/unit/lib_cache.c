@@ -422,6 +422,45 @@ TEST(invalidate_of_a_lone_flight_leaves_the_key_empty)
 	alazy_cache_close(cache);
 }
 
+static void *wait_only(void *arg)
+{
+	struct get *get = arg;
+
+	get_int(get->cache, get->key, NULL, get);
+	return NULL;
+}
+
+static void *claim_only(void *arg)
+{
+	struct get *get = arg;
+	struct alazy_answer a;
+
+	check_eq(claim(get->cache, get->key, ALAZY_CLAIM_BLOCK, NULL, &a),
+		 ALAZY_ANSWER_EMPTY);
+	return NULL;
+}
+
+TEST(waiters_that_cannot_init_find_an_invalidated_key_empty)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct get get = { .cache = cache, .key = "k" }, async = { 0 };
+	struct alazy_ticket t = take(cache, "k");
+	pthread_t threads[2];
+
+	threads[0] = start_thread(wait_only, &get);
+	threads[1] = start_thread(claim_only, &get);
+	check_eq(get_int_async(cache, "k", NULL, &async, NULL), 0);
+	await_waits(cache, 3);
+	check_eq(alazy_cache_invalidate(cache, "k", 1), 1);
+	join_thread(threads[0]);
+	join_thread(threads[1]);
+	drive(cache, &async.dones, 1);
+	check_eq(get.err, -ENOENT);
+	check_eq(async.err, -ENOENT);
+	check_eq(alazy_abandon(&t), -ESTALE);
+	alazy_cache_close(cache);
+}
+
 static int make_after_overtaken(const struct alazy_ticket *ticket,
 				const void *key, size_t key_size, void *ctx)
 {
@@ -675,6 +714,7 @@ int main(void)
 		cmocka_unit_test(set_during_a_flight_serves_its_waiters_at_once),
 		cmocka_unit_test(invalidate_during_a_flight_gives_the_waiter_a_new_ticket),
 		cmocka_unit_test(invalidate_of_a_lone_flight_leaves_the_key_empty),
+		cmocka_unit_test(waiters_that_cannot_init_find_an_invalidated_key_empty),
 		cmocka_unit_test(get_whose_init_was_overtaken_asks_again),
 		cmocka_unit_test(invalidate_and_clear_tell_what_they_ended),
 		cmocka_unit_test(peek_and_get_never_meet_a_wrong_value_while_it_is_set),

@@ -275,6 +275,44 @@ TEST(l3_errno_returned_by_init_fails_the_flight)
 	alazy_cache_close(cache);
 }
 
+static int fail_then_publish(const struct alazy_ticket *ticket, const void *key,
+			     size_t key_size, void *ctx)
+{
+	check_eq(make_error(ticket, key, key_size, ctx), 0);
+	check_eq(alazy_publish(ticket, "late", 4, 0), -ESTALE);
+	return -EBADMSG;	/* too late, too */
+}
+
+TEST(l3_first_end_of_a_ticket_counts)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct get get = { .fail = -EIO, .fail_class = ALAZY_TRANSIENT };
+
+	check_eq(get_int(cache, "k", fail_then_publish, &get), -EIO);
+	check_eq(atomic_load(&get.inits), 1);
+	alazy_cache_close(cache);
+}
+
+TEST(l3_estale_is_an_error_like_others)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct get get = { .fail = -ESTALE }, waiter = { 0 };
+	struct get owner = { 0 };
+
+	check_eq(get_int(cache, "k", make_error, &get), -ESTALE);
+	check_eq(atomic_load(&get.inits), 1);
+	check_eq(get_int_async(cache, "k", make_later, &owner, NULL), 0);
+	check_eq(get_int_async(cache, "k", make_never, &waiter, NULL), 0);
+	check_eq(alazy_fail(&owner.ticket, -ESTALE, ALAZY_TRANSIENT, 0, NULL),
+		 0);
+	drive(cache, &owner.dones, 1);
+	drive(cache, &waiter.dones, 1);
+	check_eq(owner.err, -ESTALE);
+	check_eq(waiter.err, -ESTALE);
+	check_eq(atomic_load(&owner.inits), 1);
+	alazy_cache_close(cache);
+}
+
 static void text_in_callback(int err, struct alazy_ref *ref, void *ctx)
 {
 	struct get *get = ctx;
@@ -673,6 +711,8 @@ int main(void)
 		cmocka_unit_test(l3_negative_error_ends_with_its_ttl),
 		cmocka_unit_test(l3_transient_error_is_told_to_waiters_but_not_kept),
 		cmocka_unit_test(l3_errno_returned_by_init_fails_the_flight),
+		cmocka_unit_test(l3_first_end_of_a_ticket_counts),
+		cmocka_unit_test(l3_estale_is_an_error_like_others),
 		cmocka_unit_test(l3_detail_reaches_callbacks_and_waiting_threads),
 		cmocka_unit_test(l4_next_caller_completes_after_the_first_timed_out),
 		cmocka_unit_test(l4_waiting_callers_complete_after_the_first_timed_out),

@@ -508,6 +508,7 @@ TEST(full_arena_keeps_tickets_and_values)
 	check_eq(stats_of(cache).tickets_now, 0);
 	/* a get whose init finds no room */
 	check_eq(get_int(cache, "new", make_int, &get), -ENOSPC);
+	check_detail("arena_size");
 	check_eq(atomic_load(&get.inits), 1);
 	check_eq(alazy_cache_peek(cache, "new", 3, NULL, NULL), ALAZY_EMPTY);
 	/* a set that finds no room leaves the old value */
@@ -539,6 +540,13 @@ TEST(detail_is_empty_after_a_call_that_did_not_fail)
 	check(*alazy_strerror_detail());
 	check_eq(get_int(cache, "k", NULL, &get), 0);	/* a hit */
 	check_eq(*alazy_strerror_detail(), 0);
+	/* the get failed, the call that started it did not */
+	get = (struct get){ .fail = -EIO, .fail_class = ALAZY_PERMANENT,
+			    .detail = "text" };
+	check(get_int_async(cache, "e", make_error, &get, NULL) >= 0);
+	check_eq(*alazy_strerror_detail(), 0);
+	drive(cache, &get.dones, 1);
+	check_eq(get.err, -EIO);
 	alazy_cache_close(cache);
 }
 
