@@ -89,11 +89,16 @@ TEST_F(module, stays_while_any_fd_is_open)		/* K13 */
 	EXPECT_IN_USE("mapping and cache");
 	alz_unmap(&a);
 	EXPECT_IN_USE("cache");
-	ASSERT_EQ(0, alz_join(&a, a.cache));
+	fd = a.cache;
+	ASSERT_EQ(0, alz_join(&a, fd));
+	close(fd);
 	close(a.cache);
 	alz_unmap(&a);
 	EXPECT_IN_USE("client");
 	close(a.client);
+	/* nothing else was in the way */
+	EXPECT_EQ(0, module_unload_soon());
+	ASSERT_EQ(0, module_load(""));
 
 	ASSERT_EQ(0, alz_setup(&a, 100, 1 << 20));
 	ASSERT_LT(0, alz_ticket(&a, "k"));
@@ -102,6 +107,7 @@ TEST_F(module, stays_while_any_fd_is_open)		/* K13 */
 	alz_leave(&a);
 	EXPECT_IN_USE("wait");
 	close(fd);
+	EXPECT_EQ(0, module_unload_soon());
 }
 
 TEST_F(module, stays_while_a_mapping_is_there)		/* K13 */

@@ -21,6 +21,14 @@ if [ -z "${ALZ_KO:-}" ] && [ -r /lib/modules/asynclazy.ko ]; then
 	export ALZ_KO=/lib/modules/asynclazy.ko
 fi
 log=$(mktemp) || exit 1
+
+# What a killed program left running would be in the way of the next one.
+kill_strays() {
+	for p in /proc/[0-9]*; do
+		[ "$(readlink "$p/exe")" != "$(readlink -f "$1")" ] || kill -9 "${p#/proc/}"
+	done 2>/dev/null
+}
+
 trap 'rm -f "$log"' EXIT
 
 number=0 pass=0 fail=0 skip=0 bad=0
@@ -43,10 +51,13 @@ for name; do
 	pass=$((pass + passed)) fail=$((fail + failed)) skip=$((skip + skipped))
 
 	case $status in
-	124 | 137) why=" # killed after $limit s" ;;
+	124 | 137)
+		why=" # killed after $limit s"
+		kill_strays "$dir/$name"
+		;;
 	*) why=" # $passed passed, $failed failed, $skipped skipped, $((${end%.*} - ${start%.*})) s" ;;
 	esac
-	if [ $status = 0 ] && [ $failed = 0 ]; then
+	if [ "$status" = 0 ] && [ "$failed" = 0 ]; then
 		result=ok
 	else
 		result='not ok'

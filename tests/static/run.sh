@@ -43,7 +43,7 @@ module() { # DIR KVER MAKE-ARGS...
 }
 
 echo "TAP version 13"
-echo "1..$((2 + 2 * ${#kvers[@]}))"
+echo "1..$((3 + 2 * ${#kvers[@]}))"
 report "checkpatch --strict finds nothing" "$(
 	find kmod -name '*.[ch]' | sort | while read -r f; do
 		perl "$build/kernels/selftests/scripts/checkpatch.pl" --no-tree --strict \
@@ -52,6 +52,9 @@ report "checkpatch --strict finds nothing" "$(
 report "shellcheck finds nothing" "$(
 	find .ci tests tools -type f -print0 |
 		xargs -0 grep -lE -e '^#!/bin/(ba)?sh' | sort | xargs shellcheck 2>&1)"
+report "clang builds library, tools and unit tests without a warning" "$(
+	make -s CC=clang BUILD="$build/clang" lib tools unit-plain "$build/clang/bin/asynclazy-demo" \
+		"$build/clang/bin/asynclazy-bench" 2>&1)"
 for kver in "${kvers[@]}"; do
 	report "sparse and W=1 find nothing on $kver" "$(
 		module "static-$kver" "$kver" W=1 C=2 CHECK=sparse | grep -e 'kmod/' -e failed)"

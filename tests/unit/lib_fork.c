@@ -327,6 +327,30 @@ TEST(close_in_the_child_is_the_childs)
 	alazy_cache_close(cache);
 }
 
+TEST(close_in_the_child_tells_the_parents_waiters_nothing)
+{
+	const char *name = unique_name("fork");
+	struct alazy_cache *other;
+	struct get waiter = { .value = 3 };
+
+	cache = open_named(name, 0);
+	other = open_named(name, 0);
+	ticket = take(cache, "k");
+	check_eq(get_int_async(other, "k", make_int, &waiter, NULL), 0);
+	check_eq(readable(alazy_fd(other)), 0);
+	/* the child closes the one that has the ticket */
+	check_eq(reap(start_child(close_and_exit, NULL)), 0);
+	check_eq(readable(alazy_fd(other)), 0);
+	check_eq(alazy_dispatch(other), 0);
+	check_eq(atomic_load(&waiter.inits), 0);
+	check_eq(alazy_abandon(&ticket), 0);
+	drive(other, &waiter.dones, 1);
+	check_eq(waiter.got, 3);
+	alazy_cache_close(other);
+	alazy_cache_close(cache);
+	check_eq(alazy_cache_unlink(name, ALAZY_BACKEND_AUTO), 0);
+}
+
 static int grandchild(void *arg)
 {
 	struct get get = { .value = 4 };
@@ -428,7 +452,7 @@ static int call_in_child(void *arg)
 
 TEST(fork_storm_while_threads_are_in_calls)
 {
-	unsigned int n = scaled(1000, 60), i;
+	unsigned int n = scaled(1000, 100), i;
 	pthread_t threads[3];
 
 	cache = open_cache(0, 128ULL << 20);
@@ -459,6 +483,7 @@ int main(void)
 		cmocka_unit_test(callbacks_of_the_parent_stay_the_parents),
 		cmocka_unit_test(wait_fd_of_the_parent_stays_the_parents),
 		cmocka_unit_test(close_in_the_child_is_the_childs),
+		cmocka_unit_test(close_in_the_child_tells_the_parents_waiters_nothing),
 		cmocka_unit_test(grandchild_does_the_same_again),
 		cmocka_unit_test(fork_storm_while_threads_are_in_calls),
 	};
