@@ -42,7 +42,8 @@ static void alz_claim_undo(struct alz_call *call)
 	if (c->out_result == ASYNCLAZY_RESULT_TICKET)
 		alz_abandon(&process->core, c->out_ticket);
 	if (c->flags & ASYNCLAZY_CLAIM_EVENT &&
-	    (c->out_result == ASYNCLAZY_RESULT_PENDING || c->flags & ASYNCLAZY_CLAIM_FOLLOW))
+	    (c->out_result == ASYNCLAZY_RESULT_PENDING ||
+	     (c->out_result == ASYNCLAZY_RESULT_TICKET && c->flags & ASYNCLAZY_CLAIM_FOLLOW)))
 		alz_cancel(&process->core, c->cookie);
 }
 

@@ -17,8 +17,6 @@ static int alz_call_info(struct alz_call *call)
 	info->out_abi_version = ASYNCLAZY_ABI_VERSION;
 	info->out_key_max = ASYNCLAZY_KEY_MAX;
 	info->out_features = ASYNCLAZY_FEATURE_STABLE;
-	/* what was closed before is not to count */
-	alz_process_flush();
 	alz_user_info(current_uid(), info);
 	return 0;
 }
@@ -71,11 +69,6 @@ static int alz_call_create(struct alz_call *call)
 	if (err)
 		return err;
 	shared = alz_shared_create(create, name, &created);
-	if (shared == ERR_PTR(-EDQUOT)) {
-		/* caches that were closed just now are not to count */
-		alz_process_flush();
-		shared = alz_shared_create(create, name, &created);
-	}
 	if (IS_ERR(shared))
 		return PTR_ERR(shared);
 	create->out_fd = call->new_fd;

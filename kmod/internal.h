@@ -7,7 +7,9 @@
  *       -> struct alz_waitfd, one a per-wait fd (waitfd.c)
  *
  * struct file is the reference count of attachments and per-wait fds. A cache
- * is counted by its fds, its attachments, its per-wait fds, and its name.
+ * is in use by its fds, its attachments, its per-wait fds, and its name; its
+ * user is charged for that long. Its memory stays a grace period longer, for
+ * attachments that were let go.
  *
  * Lock order: alz_names_lock (mutex) -> alz_users_lock (mutex);
  * alz_process.read_lock (mutex) -> alz_cache.lock (spinlock) -> wait queues.
@@ -21,6 +23,7 @@
 #include <linux/list.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/refcount.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -50,7 +53,8 @@ extern struct workqueue_struct *alz_free_wq;
 /* shared.c: a cache, as the module sees it */
 struct alz_shared {
 	struct alz_cache core;
-	struct kref refs;
+	refcount_t uses;		/* the user is charged while there are any */
+	struct kref refs;		/* all uses together, and each attachment */
 	struct list_head link;		/* alz_names, under alz_names_lock */
 	struct alz_user *user;		/* constant */
 	u64 bytes;			/* constant: charged to @user */
@@ -58,7 +62,7 @@ struct alz_shared {
 	kuid_t uid;			/* constant */
 	kgid_t gid;			/* constant */
 	umode_t mode;			/* constant */
-	unsigned int ipc_ns;		/* constant: inode number */
+	struct ipc_namespace *ipc_ns;	/* constant, counted; NULL: anonymous */
 	u32 name_size;			/* constant; 0: anonymous */
 	char name[ASYNCLAZY_NAME_MAX];	/* constant */
 };
@@ -67,14 +71,16 @@ struct alz_shared *alz_shared_create(const struct asynclazy_create *create,
 				     const char *name, bool *created);
 struct alz_shared *alz_shared_open(const char *name, u32 name_size, fmode_t access);
 int alz_shared_unlink(const char *name, u32 name_size);
+void alz_shared_get(struct alz_shared *shared);
 void alz_shared_put(struct alz_shared *shared);
+void alz_shared_release(struct kref *refs);
 void alz_shared_unlink_all(void);
 struct file *alz_shared_file(struct alz_shared *shared, fmode_t access);
 
 /* process.c: a client, bound to the mm that attached */
 struct alz_process {
 	struct alz_client core;
-	struct alz_shared *shared;	/* counted */
+	struct alz_shared *shared;	/* in use until let go, then counted */
 	struct mmu_notifier notifier;
 	struct mm_struct *mm;		/* counted by the notifier; compared only */
 	fmode_t access;			/* constant */
@@ -93,7 +99,7 @@ int alz_process_mmap(struct file *file, struct vm_area_struct *vma);
 /* waitfd.c: the descriptor of one wait */
 struct alz_waitfd {
 	struct alz_waiter waiter;
-	struct alz_shared *shared;	/* counted */
+	struct alz_shared *shared;	/* in use */
 	struct mm_struct *mm;		/* counted; compared only */
 	wait_queue_head_t wait;
 	bool registered;		/* set before the fd is installed */

@@ -51,6 +51,7 @@ static void __exit alz_exit(void)
 	misc_deregister(&alz_misc);
 	/* attachments that were let go are freed after a grace period */
 	alz_process_flush();
+	mmu_notifier_synchronize();
 	destroy_workqueue(alz_free_wq);
 	alz_shared_unlink_all();
 }

@@ -5,10 +5,14 @@
 
 #include "internal.h"
 
-/* Charged to the cgroup of the caller, like all memory of a cache. */
+/*
+ * Charged to the cgroup of the caller, like all memory of a cache. Users choose
+ * the size: rather fail than have the OOM killer make room.
+ */
 void *alz_os_pages_alloc(u64 size)
 {
-	return __vmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN);
+	return __vmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN |
+			 __GFP_RETRY_MAYFAIL);
 }
 
 void alz_os_pages_free(void *p, u64 size)

@@ -41,13 +41,10 @@ static void alz_notifier_release(struct mmu_notifier *notifier, struct mm_struct
 	alz_client_die(&process->core);
 }
 
-/*
- * Attachments that were let go but not freed yet. They still count their cache,
- * so a quota may look used up for a moment, and the module may not go.
- */
+/* Attachments that were let go but not freed yet: the module may not go. */
 static atomic_t alz_leaving;
 
-/** alz_process_flush() - wait until what was let go before is freed */
+/** alz_process_flush() - wait until all that was let go is freed */
 void alz_process_flush(void)
 {
 	wait_var_event(&alz_leaving, !atomic_read(&alz_leaving));
@@ -57,6 +54,7 @@ void alz_process_flush(void)
 static void alz_process_leave(struct alz_process *process)
 {
 	alz_client_detach(&process->core);
+	alz_shared_put(process->shared);
 	atomic_inc(&alz_leaving);
 	mmu_notifier_put(&process->notifier);
 }
@@ -65,7 +63,7 @@ static void alz_process_free_work(struct work_struct *work)
 {
 	struct alz_process *process = container_of(work, struct alz_process, free_work);
 
-	alz_shared_put(process->shared);
+	kref_put(&process->shared->refs, alz_shared_release);
 	kfree(process);
 	if (atomic_dec_and_test(&alz_leaving))
 		wake_up_var(&alz_leaving);
@@ -165,6 +163,9 @@ static ssize_t alz_process_read_iter(struct kiocb *iocb, struct iov_iter *to)
 			return ret;
 		if (nowait)
 			return -EAGAIN;
+		/* not while its own thread is here: would be a bug of ours */
+		if (WARN_ON_ONCE(READ_ONCE(process->core.dead)))
+			return -EOWNERDEAD;
 		ret = wait_event_interruptible(process->wait, alz_process_ready(process));
 		if (ret)
 			return ret;
@@ -256,6 +257,7 @@ struct file *alz_process_attach(struct alz_shared *shared, fmode_t access)
 	init_waitqueue_head(&process->wait);
 	mutex_init(&process->read_lock);
 	INIT_WORK(&process->free_work, alz_process_free_work);
+	alz_shared_get(shared);
 	kref_get(&shared->refs);
 	alz_client_attach(&process->core, &shared->core);
 
@@ -264,6 +266,7 @@ struct file *alz_process_attach(struct alz_shared *shared, fmode_t access)
 	if (err) {
 		alz_client_detach(&process->core);
 		alz_shared_put(shared);
+		kref_put(&shared->refs, alz_shared_release);
 		kfree(process);
 		return ERR_PTR(err);
 	}

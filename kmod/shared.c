@@ -6,6 +6,7 @@
 #include <linux/ipc_namespace.h>
 #include <linux/module.h>
 #include <linux/nsproxy.h>
+#include <linux/proc_ns.h>
 #include <linux/random.h>
 #include <linux/seq_file.h>
 
@@ -16,29 +17,41 @@ static LIST_HEAD(alz_names);
 static DEFINE_MUTEX(alz_names_lock);
 static atomic64_t alz_last_id;
 
-static unsigned int alz_ipc_ns(void)
+static struct ipc_namespace *alz_ipc_ns(void)
 {
-	return current->nsproxy->ipc_ns->ns.inum;
+	return current->nsproxy->ipc_ns;
 }
 
-static void alz_shared_free(struct kref *refs)
+/** alz_shared_release() - the last count is gone: free the memory */
+void alz_shared_release(struct kref *refs)
 {
 	struct alz_shared *shared = container_of(refs, struct alz_shared, refs);
 
 	alz_cache_fini(&shared->core);
-	alz_user_uncharge(shared->user, shared->bytes);
 	kvfree(shared);
 }
 
-/** alz_shared_put() - drop one count; may sleep */
+/** alz_shared_get() - one more use */
+void alz_shared_get(struct alz_shared *shared)
+{
+	refcount_inc(&shared->uses);
+}
+
+/** alz_shared_put() - one use less; may sleep */
 void alz_shared_put(struct alz_shared *shared)
 {
-	kref_put(&shared->refs, alz_shared_free);
+	if (!refcount_dec_and_test(&shared->uses))
+		return;
+	alz_user_uncharge(shared->user, shared->bytes);
+	/* put_ipc_ns() itself is not exported everywhere */
+	if (shared->ipc_ns)
+		shared->ipc_ns->ns.ops->put(&shared->ipc_ns->ns);
+	kref_put(&shared->refs, alz_shared_release);
 }
 
 static struct alz_shared *alz_name_find(const char *name, u32 name_size)
 {
-	unsigned int ipc_ns = alz_ipc_ns();
+	struct ipc_namespace *ipc_ns = alz_ipc_ns();
 	struct alz_shared *shared;
 
 	lockdep_assert_held(&alz_names_lock);
@@ -70,6 +83,7 @@ static struct alz_shared *alz_shared_new(const struct asynclazy_create *create,
 		.segment_size = create->segment_size,
 		.flags = create->flags & ASYNCLAZY_CREATE_STABLE,
 		.hash_seed = get_random_u64(),
+		.secret = get_random_u64(),
 		.cache_id = atomic64_inc_return(&alz_last_id),
 	};
 	struct alz_shared *shared;
@@ -90,13 +104,15 @@ static struct alz_shared *alz_shared_new(const struct asynclazy_create *create,
 	err = alz_cache_init(&shared->core, &geometry, NULL);
 	if (err)
 		goto uncharge;
+	refcount_set(&shared->uses, 1);
 	kref_init(&shared->refs);
 	INIT_LIST_HEAD(&shared->link);
 	shared->id = geometry.cache_id;
 	shared->uid = current_fsuid();
 	shared->gid = current_fsgid();
 	shared->mode = create->mode ? create->mode : 0600;
-	shared->ipc_ns = alz_ipc_ns();
+	if (create->name_size)
+		shared->ipc_ns = get_ipc_ns(alz_ipc_ns());
 	shared->name_size = create->name_size;
 	memcpy(shared->name, name, create->name_size);
 	return shared;
@@ -117,7 +133,34 @@ static struct alz_shared *alz_name_get(const char *name, u32 name_size, fmode_t 
 		return ERR_PTR(-ENOENT);
 	if (!alz_shared_may(shared, access))
 		return ERR_PTR(-EACCES);
-	kref_get(&shared->refs);
+	alz_shared_get(shared);
+	return shared;
+}
+
+/*
+ * The cache of this name. If there is none, @fresh gets the name, if that is
+ * not NULL; else -ENOENT.
+ */
+static struct alz_shared *alz_shared_named(const struct asynclazy_create *create,
+					   const char *name, struct alz_shared *fresh)
+{
+	struct alz_shared *shared;
+
+	mutex_lock(&alz_names_lock);
+	shared = alz_name_get(name, create->name_size, FMODE_READ | FMODE_WRITE);
+	if (shared == ERR_PTR(-ENOENT)) {
+		if (fresh) {
+			/* the name is a use too: a cache outlives its users */
+			alz_shared_get(fresh);
+			list_add(&fresh->link, &alz_names);
+			shared = fresh;
+		}
+	} else if (create->flags & ASYNCLAZY_CREATE_EXCLUSIVE) {
+		if (!IS_ERR(shared))
+			alz_shared_put(shared);
+		shared = ERR_PTR(-EEXIST);
+	}
+	mutex_unlock(&alz_names_lock);
 	return shared;
 }
 
@@ -132,31 +175,25 @@ static struct alz_shared *alz_name_get(const char *name, u32 name_size, fmode_t 
 struct alz_shared *alz_shared_create(const struct asynclazy_create *create,
 				     const char *name, bool *created)
 {
-	struct alz_shared *shared;
+	struct alz_shared *shared, *fresh;
 
 	*created = true;
 	if (!create->name_size)
 		return alz_shared_new(create, name);
 
-	mutex_lock(&alz_names_lock);
-	shared = alz_name_get(name, create->name_size, FMODE_READ | FMODE_WRITE);
+	shared = alz_shared_named(create, name, NULL);
 	if (shared != ERR_PTR(-ENOENT)) {
 		*created = false;
-		if (create->flags & ASYNCLAZY_CREATE_EXCLUSIVE) {
-			if (!IS_ERR(shared))
-				alz_shared_put(shared);
-			shared = ERR_PTR(-EEXIST);
-		}
-		goto out;
+		return shared;
 	}
-	shared = alz_shared_new(create, name);
-	if (IS_ERR(shared))
-		goto out;
-	/* the name counts too: a cache outlives those who use it */
-	kref_get(&shared->refs);
-	list_add(&shared->link, &alz_names);
-out:
-	mutex_unlock(&alz_names_lock);
+	/* made without the lock, since it may take a while */
+	fresh = alz_shared_new(create, name);
+	if (IS_ERR(fresh))
+		return fresh;
+	shared = alz_shared_named(create, name, fresh);
+	*created = shared == fresh;
+	if (shared != fresh)
+		alz_shared_put(fresh);
 	return shared;
 }
 
@@ -278,7 +315,7 @@ static long alz_shared_ioctl(struct file *file, unsigned int cmd, unsigned long 
 				 ARRAY_SIZE(alz_shared_calls));
 }
 
-static int alz_shared_release(struct inode *inode, struct file *file)
+static int alz_shared_close(struct inode *inode, struct file *file)
 {
 	alz_shared_put(file->private_data);
 	return 0;
@@ -294,7 +331,7 @@ static void alz_shared_show_fdinfo(struct seq_file *m, struct file *file)
 static const struct file_operations alz_shared_fops = {
 	.owner = THIS_MODULE,
 	.unlocked_ioctl = alz_shared_ioctl,
-	.release = alz_shared_release,
+	.release = alz_shared_close,
 	.show_fdinfo = alz_shared_show_fdinfo,
 	.llseek = noop_llseek,
 };

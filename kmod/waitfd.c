@@ -123,7 +123,7 @@ struct file *alz_waitfd_file(struct alz_process *process, struct alz_waitfd **wa
 		kfree(wf);
 		return file;
 	}
-	kref_get(&wf->shared->refs);
+	alz_shared_get(wf->shared);
 	mmgrab(wf->mm);
 	file->f_mode |= FMODE_NOWAIT;
 	*waitfd = wf;

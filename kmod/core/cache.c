@@ -129,8 +129,7 @@ int alz_cache_init(struct alz_cache *cache, const struct alz_geometry *g, void *
 	cache->bucket_mask = alz_bucket_count(g) - 1;
 	cache->table_size = alz_table_size(g);
 	cache->value_max = (1ULL << shift) - alz_record_size(ASYNCLAZY_KEY_MAX, 0, true);
-	/* never shown to users, unlike the seed itself */
-	cache->priority_seed = g->hash_seed * 0x9e3779b97f4a7c15ULL ^ (uintptr_t)cache;
+	cache->secret = g->secret;
 
 	while (chains < ALZ_FLIGHT_CHAINS_MAX && chains * 32 < g->max_keys)
 		chains <<= 1;

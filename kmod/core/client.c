@@ -29,9 +29,9 @@ static void alz_client_breathe(struct alz_cache *cache, u32 *n)
  * alz_client_die() - the process is gone: hand its tickets over, drop its waits
  * @client: whose
  *
- * Idempotent. No thread of the process is in a call any more. Nothing is offered
- * to a client that is marked dead, so its own waits cannot get its tickets, and
- * the tickets go first: others wait for them.
+ * Idempotent. No thread of the process is in a call any more. The waits go
+ * first, so that whoever looks for a next owner does not walk over them;
+ * nothing is offered to a client that is marked dead.
  */
 void alz_client_die(struct alz_client *client)
 {
@@ -43,13 +43,6 @@ void alz_client_die(struct alz_client *client)
 		goto out;
 	client->dead = true;
 	cache->count.clients--;
-	while (!alz_list_empty(&client->tickets)) {
-		cache->count.deaths++;
-		alz_flight_hand_over(cache, alz_entry(client->tickets.next,
-						      struct alz_flight, owner_link),
-				     EOWNERDEAD);
-		alz_client_breathe(cache, &n);
-	}
 	while (client->waits) {
 		alz_wait_drop(cache, client->waits);
 		alz_client_breathe(cache, &n);
@@ -61,6 +54,13 @@ void alz_client_die(struct alz_client *client)
 		alz_wait_drop(cache, w);
 		alz_os_store_state(&w->state, ALZ_ORPHAN);
 		alz_os_wake(w);
+		alz_client_breathe(cache, &n);
+	}
+	while (!alz_list_empty(&client->tickets)) {
+		cache->count.deaths++;
+		alz_flight_hand_over(cache, alz_entry(client->tickets.next,
+						      struct alz_flight, owner_link),
+				     EOWNERDEAD);
 		alz_client_breathe(cache, &n);
 	}
 	alz_os_ready(client, true);

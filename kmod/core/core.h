@@ -36,6 +36,7 @@ struct alz_geometry {
 	u64 arena_size;
 	u64 segment_size;	/* 0 means the default */
 	u64 hash_seed;
+	u64 secret;		/* random, never shown to users */
 	u64 cache_id;
 	u32 flags;		/* ASYNCLAZY_CREATE_STABLE */
 };
@@ -63,10 +64,11 @@ struct alz_cache {
 	u64 table_size;				/* constant, bytes */
 	u64 value_max;				/* constant, bytes */
 	u64 max_keys;				/* constant */
-	u64 priority_seed;			/* constant: see wait.c */
+	u64 secret;				/* constant: see alz_mix() */
 	struct alz_arena arena;
 	u64 generation;				/* the last one drawn */
-	u64 moves;				/* slots that changed place */
+	u64 clearing;				/* records up to here are being cleared */
+	u64 cleared;				/* by being in the way of a move */
 	struct alz_list *by_key;		/* running flights, by hash */
 	struct alz_list *by_ticket;		/* the same, by ticket */
 	u32 flight_mask;			/* constant */
@@ -102,7 +104,7 @@ enum alz_waiter_state {
 
 /* An entry on a flight. At most 128 bytes: invariant I12. */
 struct alz_waiter {
-	struct alz_list link;		/* flight->waiters or client->ready */
+	struct alz_list link;		/* flight->able, ->waiters, or client->ready */
 	union {
 		struct alz_waiter *child[2];	/* EVENT: client->waits */
 		struct alz_list fd_link;	/* FD: client->fd_waits */
@@ -128,7 +130,8 @@ struct alz_flight {
 	struct alz_list key_link;
 	struct alz_list ticket_link;
 	struct alz_list owner_link;
-	struct alz_list waiters;
+	struct alz_list able;		/* waiters with can_init, oldest first */
+	struct alz_list waiters;	/* the others */
 	struct alz_client *owner;	/* NULL once ended */
 	u64 ticket;
 	u64 generation;
@@ -144,7 +147,7 @@ struct alz_flight {
 	u64 record_generation;
 	void *detail;			/* text of an error that is not kept */
 	u32 key_size;
-	u8 key[];
+	void *key;			/* NULL once ended */
 };
 
 /* What a claim or a wait brought. */
@@ -228,11 +231,24 @@ int alz_clear(struct alz_client *client, u64 *count);
  * Between the core's own files; under the lock.
  */
 
+/*
+ * Scatter what a client chooses (hashes, cookies), so that it cannot make long
+ * chains or deep trees: the finaliser of splitmix64, keyed twice.
+ */
+static inline u64 alz_mix(const struct alz_cache *cache, u64 x)
+{
+	x ^= cache->secret;
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27) ^ cache->secret) * 0x94d049bb133111ebULL;
+	return x ^ (x >> 31);
+}
+
 /* table.c */
 u64 *alz_table_find(struct alz_cache *cache, const void *key, u32 key_size, u64 hash);
 u64 *alz_table_find_initializing(struct alz_cache *cache, u64 hash);
 u64 *alz_table_room(struct alz_cache *cache, u64 hash);
 void alz_table_store(struct alz_cache *cache, u64 *slot, u64 word);
+bool alz_slot_cleared(struct alz_cache *cache, u64 word);
 
 /* arena.c */
 int alz_arena_init(struct alz_arena *arena, u64 size, u32 segment_shift, void *os);
@@ -255,9 +271,7 @@ void alz_flight_hand_over(struct alz_cache *cache, struct alz_flight *flight,
 			  int error);
 void alz_flight_end(struct alz_cache *cache, struct alz_flight *flight,
 		    u32 result, s32 error, u64 offset, u64 generation);
-void alz_flight_restart(struct alz_cache *cache, struct alz_flight *flight,
-			struct alz_flight *successor);
-bool alz_flight_can_go_on(const struct alz_flight *flight);
+void alz_flight_invalidate(struct alz_cache *cache, struct alz_flight *flight);
 u64 alz_generation_next(struct alz_cache *cache);
 
 /* wait.c */

@@ -11,18 +11,24 @@
 /** alz_flight_new() - Return: a flight of this key, not started; NULL: no memory */
 struct alz_flight *alz_flight_new(const void *key, u32 key_size, u64 hash)
 {
-	struct alz_flight *f = alz_os_alloc(sizeof(*f) + key_size);
+	struct alz_flight *f = alz_os_alloc(sizeof(*f));
 
 	if (!f)
 		return NULL;
+	f->key = alz_os_alloc(key_size);
+	if (!f->key) {
+		alz_os_free(f);
+		return NULL;
+	}
+	memcpy(f->key, key, key_size);
 	alz_list_init(&f->key_link);
 	alz_list_init(&f->ticket_link);
 	alz_list_init(&f->owner_link);
+	alz_list_init(&f->able);
 	alz_list_init(&f->waiters);
 	f->hash = hash;
 	f->key_size = key_size;
 	f->refs = 1;
-	memcpy(f->key, key, key_size);
 	return f;
 }
 
@@ -31,6 +37,7 @@ void alz_flight_put(struct alz_flight *f)
 {
 	if (!f || --f->refs)
 		return;
+	alz_os_free(f->key);
 	alz_os_free(f->detail);
 	alz_os_free(f);
 }
@@ -44,11 +51,16 @@ u64 alz_generation_next(struct alz_cache *cache)
 	return cache->generation;
 }
 
+static struct alz_list *alz_flight_chain(struct alz_cache *cache, u64 hash)
+{
+	return &cache->by_key[alz_mix(cache, hash) & cache->flight_mask];
+}
+
 /** alz_flight_find() - Return: the running flight of a key, or NULL */
 struct alz_flight *alz_flight_find(struct alz_cache *cache, const void *key,
 				   u32 key_size, u64 hash)
 {
-	struct alz_list *head = &cache->by_key[hash & cache->flight_mask];
+	struct alz_list *head = alz_flight_chain(cache, hash);
 	struct alz_list *at;
 
 	ALZ_MUST_HOLD(&cache->lock);
@@ -112,33 +124,20 @@ static void alz_flight_revoke(struct alz_cache *cache, struct alz_flight *f)
 	cache->count.tickets_now--;
 }
 
-static bool alz_waiter_can(const struct alz_waiter *w)
-{
-	return w->can_init && !w->client->dead &&
-	       w->client->nr_tickets < w->client->max_tickets;
-}
-
-/** alz_flight_can_go_on() - whether a waiter could take the ticket */
-bool alz_flight_can_go_on(const struct alz_flight *f)
-{
-	const struct alz_list *at;
-
-	for (at = f->waiters.next; at != &f->waiters; at = at->next)
-		if (alz_waiter_can(alz_entry(at, struct alz_waiter, link)))
-			return true;
-	return false;
-}
-
-/* Give the ticket to the oldest waiter that can initialise. */
+/*
+ * Give the ticket to the oldest waiter that can initialise. It asked to, so its
+ * client's quota of tickets does not stand in the way.
+ */
 static bool alz_flight_offer(struct alz_cache *cache, struct alz_flight *f)
 {
-	struct alz_list *at;
+	while (!alz_list_empty(&f->able)) {
+		struct alz_waiter *w = alz_entry(f->able.next, struct alz_waiter, link);
 
-	for (at = f->waiters.next; at != &f->waiters; at = at->next) {
-		struct alz_waiter *w = alz_entry(at, struct alz_waiter, link);
-
-		if (!alz_waiter_can(w))
+		if (w->client->dead) {
+			/* about to be dropped: see alz_client_die() */
+			alz_list_del(&w->link);
 			continue;
+		}
 		alz_flight_grant(cache, f, w->client);
 		cache->count.handovers++;
 		w->ticket = f->ticket;
@@ -159,7 +158,7 @@ void alz_flight_start(struct alz_cache *cache, struct alz_flight *f,
 		      struct alz_client *owner)
 {
 	f->generation = alz_generation_next(cache);
-	alz_list_add_tail(&f->key_link, &cache->by_key[f->hash & cache->flight_mask]);
+	alz_list_add_tail(&f->key_link, alz_flight_chain(cache, f->hash));
 	alz_flight_grant(cache, f, owner);
 }
 
@@ -187,6 +186,9 @@ static void alz_flight_finish(struct alz_cache *cache, struct alz_flight *f,
 {
 	alz_list_del(&f->key_link);
 	alz_flight_revoke(cache, f);
+	/* the rest may stay for as long as a waiter does not read its event */
+	alz_os_free(f->key);
+	f->key = NULL;
 	f->ended = true;
 	f->result = result;
 	f->error = error;
@@ -209,6 +211,7 @@ void alz_flight_end(struct alz_cache *cache, struct alz_flight *f,
 	int n = 0;
 
 	alz_flight_finish(cache, f, result, error, offset, generation);
+	alz_list_splice_tail(&f->able, &f->waiters);
 	while (!alz_list_empty(&f->waiters)) {
 		alz_wait_deliver(alz_entry(f->waiters.next, struct alz_waiter, link),
 				 ALZ_ENDED);
@@ -222,31 +225,23 @@ void alz_flight_end(struct alz_cache *cache, struct alz_flight *f,
 }
 
 /**
- * alz_flight_restart() - the key was invalidated: its waiters start again
- * @cache: locked
- * @f: running, and can go on; the caller's pointer is invalid afterwards
- * @successor: new, of the same key; takes over the waiters and the slot
+ * alz_flight_invalidate() - the key was invalidated while it is in the making
+ * @cache: locked; the lock may be let go and taken again
+ * @f: running
  *
- * The owner's ticket is stale from here on.
+ * The owner's ticket is stale from here on. If a waiter can initialise, the
+ * flight starts again under a new generation, and its waiters stay; otherwise
+ * the key is EMPTY and they are told ESTALE: ask again.
  */
-void alz_flight_restart(struct alz_cache *cache, struct alz_flight *f,
-			struct alz_flight *successor)
+void alz_flight_invalidate(struct alz_cache *cache, struct alz_flight *f)
 {
-	struct alz_list *at;
-
-	alz_flight_finish(cache, f, ASYNCLAZY_RESULT_FAILED, ESTALE,
-			  ASYNCLAZY_NO_RECORD, f->generation);
-	for (at = f->waiters.next; at != &f->waiters; at = at->next) {
-		struct alz_waiter *w = alz_entry(at, struct alz_waiter, link);
-
-		w->flight = successor;
-		successor->refs++;
-		f->refs--;
-	}
-	alz_list_splice_tail(&f->waiters, &successor->waiters);
-	alz_flight_put(f);
-	successor->generation = alz_generation_next(cache);
-	alz_list_add_tail(&successor->key_link,
-			  &cache->by_key[successor->hash & cache->flight_mask]);
-	alz_flight_offer(cache, successor);
+	alz_flight_revoke(cache, f);
+	f->generation = alz_generation_next(cache);
+	f->attempt = 0;
+	if (alz_flight_offer(cache, f))
+		return;
+	alz_table_store(cache, alz_table_find_initializing(cache, f->hash),
+			ASYNCLAZY_SLOT_EMPTY);
+	alz_flight_end(cache, f, ASYNCLAZY_RESULT_FAILED, ESTALE,
+		       ASYNCLAZY_NO_RECORD, f->generation);
 }

@@ -189,41 +189,44 @@ int alz_publish_commit(struct alz_client *client, struct alz_reservation *r)
 			alz_record_word(r, ASYNCLAZY_SLOT_FILLED));
 	alz_flight_end(cache, f, ASYNCLAZY_RESULT_HIT, 0, r->offset, f->generation);
 out:
-	if (err)
-		alz_arena_give_back(cache, r->offset, r->size);
 	alz_os_unlock(&cache->lock);
+	if (err)
+		alz_publish_abort(r);
 	return err;
 }
 
 /** alz_publish_abort() - give the room back; a ticket is still held */
 void alz_publish_abort(struct alz_reservation *r)
 {
+	/* readers map the arena: what was refused is not theirs to see */
+	memset(r->record, 0, r->size);
 	alz_os_lock(&r->cache->lock);
 	alz_arena_give_back(r->cache, r->offset, r->size);
 	alz_os_unlock(&r->cache->lock);
 }
 
-/* Turn the flight's error into a record. False: there is no room, not kept. */
-static bool alz_fail_keep(struct alz_client *client, u64 ticket, s32 error, u64 ttl,
+/* Turn the flight's error into a record. 1: done; 0: there is no room. */
+static int alz_fail_keep(struct alz_client *client, u64 ticket, s32 error, u64 ttl,
 			  const void *detail, u32 detail_size,
 			  struct alz_reservation *r, struct alz_flight **f)
 {
 	struct alz_cache *cache = client->cache;
 
-	if (alz_record_reserve(cache, (*f)->key_size, detail_size, ttl, r))
-		return false;
-	/* the lock may have been let go; the caller asks again either way */
-	if (alz_flight_owned(client, ticket, f)) {
+	int full = alz_record_reserve(cache, (*f)->key_size, detail_size, ttl, r);
+	/* the lock may have been let go */
+	int err = alz_flight_owned(client, ticket, f);
+
+	if (err && !full)
 		alz_arena_give_back(cache, r->offset, r->size);
-		return false;
-	}
+	if (err || full)
+		return err;
 	alz_record_write(r, (*f)->key, (*f)->key_size, (*f)->hash, ttl);
 	r->record->kind = ASYNCLAZY_RECORD_ERROR;
 	r->record->error = error;
 	r->record->generation = (*f)->generation;
 	if (detail_size)
 		memcpy(r->value, detail, detail_size);
-	return true;
+	return 1;
 }
 
 /**
@@ -268,11 +271,11 @@ int alz_fail(struct alz_client *client, u64 ticket, s32 error, u32 error_class,
 	if (err)
 		goto out;
 	if (error_class != ASYNCLAZY_FAIL_TRANSIENT) {
-		*kept = alz_fail_keep(client, ticket, error, ttl, copy, detail_size,
-				      &r, &f);
-		err = *kept ? 0 : alz_flight_owned(client, ticket, &f);
-		if (err)
+		err = alz_fail_keep(client, ticket, error, ttl, copy, detail_size, &r, &f);
+		if (err < 0)
 			goto out;
+		*kept = err;
+		err = 0;
 	}
 	if (*kept) {
 		offset = r.offset;

@@ -39,14 +39,18 @@ void alz_table_store(struct alz_cache *cache, u64 *slot, u64 word)
 	alz_os_store_release(slot, word);
 }
 
-static bool alz_record_is(const struct asynclazy_record *r, const void *key, u32 key_size)
+/* The hash too: under another hash it is another entry, a liar's own. */
+static bool alz_record_is(const struct asynclazy_record *r, const void *key, u32 key_size,
+			  u64 hash)
 {
-	return r->key_size == key_size && !memcmp(alz_record_key(r), key, key_size);
+	return r->hash == hash && r->key_size == key_size &&
+	       !memcmp(alz_record_key(r), key, key_size);
 }
 
-static u64 *alz_bucket_find(struct alz_cache *cache, u64 bucket, u64 tag,
-			    const void *key, u32 key_size)
+static u64 *alz_bucket_find(struct alz_cache *cache, u64 bucket, const void *key,
+			    u32 key_size, u64 hash)
 {
+	u64 tag = alz_slot_tag(hash);
 	u64 *slot = alz_table_bucket(cache, bucket);
 	u64 *end = slot + ASYNCLAZY_BUCKET_SLOTS;
 
@@ -54,7 +58,7 @@ static u64 *alz_bucket_find(struct alz_cache *cache, u64 bucket, u64 tag,
 		if ((*slot & ALZ_SLOT_TAG_MASK) != tag || !alz_slot_has_record(*slot))
 			continue;
 		if (alz_record_is(alz_arena_record(&cache->arena, alz_slot_offset(*slot)),
-				  key, key_size))
+				  key, key_size, hash))
 			return slot;
 	}
 	return NULL;
@@ -77,9 +81,9 @@ u64 *alz_table_find(struct alz_cache *cache, const void *key, u32 key_size, u64 
 	u64 *slot;
 
 	ALZ_MUST_HOLD(&cache->lock);
-	slot = alz_bucket_find(cache, first, tag, key, key_size);
+	slot = alz_bucket_find(cache, first, key, key_size, hash);
 	if (!slot && other != first)
-		slot = alz_bucket_find(cache, other, tag, key, key_size);
+		slot = alz_bucket_find(cache, other, key, key_size, hash);
 	return slot;
 }
 
@@ -115,6 +119,18 @@ u64 *alz_table_find_initializing(struct alz_cache *cache, u64 hash)
 	return slot;
 }
 
+/**
+ * alz_slot_cleared() - whether a slot's record is older than a running CLEAR
+ * @cache: the cache
+ * @word: the slot's
+ */
+bool alz_slot_cleared(struct alz_cache *cache, u64 word)
+{
+	return cache->clearing && alz_slot_has_record(word) &&
+	       alz_arena_record(&cache->arena, alz_slot_offset(word))->generation <=
+	       cache->clearing;
+}
+
 /* A bucket that could be reached by moving slots, and from where. */
 struct alz_step {
 	u32 bucket;
@@ -142,9 +158,14 @@ static u64 *alz_table_move(struct alz_cache *cache, const struct alz_step *steps
 		if (!word || alz_bucket_other(steps[from].bucket, word & ALZ_SLOT_TAG_MASK,
 					      cache->bucket_mask) != steps[step].bucket)
 			return NULL;
-		alz_os_store_release(room, word);
-		alz_os_store_release(slot, ASYNCLAZY_SLOT_EMPTY);
-		cache->moves++;
+		if (alz_slot_cleared(cache, word)) {
+			/* CLEAR may have been at its new place already */
+			alz_table_store(cache, slot, ASYNCLAZY_SLOT_EMPTY);
+			cache->cleared++;
+		} else {
+			alz_os_store_release(room, word);
+			alz_os_store_release(slot, ASYNCLAZY_SLOT_EMPTY);
+		}
 		room = slot;
 		step = from;
 	}

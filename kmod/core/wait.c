@@ -11,12 +11,7 @@
 
 static u64 alz_waits_priority(const struct alz_client *client, u64 cookie)
 {
-	u64 x = cookie ^ client->cache->priority_seed;
-
-	/* the finaliser of splitmix64, twice keyed */
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ (x >> 27) ^ client->cache->priority_seed) * 0x94d049bb133111ebULL;
-	return x ^ (x >> 31);
+	return alz_mix(client->cache, cookie);
 }
 
 /** alz_waits_find() - Return: the EVENT wait with this cookie, or NULL */
@@ -151,7 +146,7 @@ void alz_wait_enqueue(struct alz_client *client, struct alz_waiter *w,
 	w->flight = flight;
 	w->state = ALZ_WAITING;
 	flight->refs++;
-	alz_list_add_tail(&w->link, &flight->waiters);
+	alz_list_add_tail(&w->link, w->can_init ? &flight->able : &flight->waiters);
 	if (w->kind == ALZ_WAIT_FD)
 		alz_list_add_tail(&w->fd_link, &client->fd_waits);
 	client->nr_waits++;

@@ -112,10 +112,11 @@ static bool __attribute__((noinline)) alz_reader_dead(const struct asynclazy_rec
 }
 
 static inline const struct asynclazy_record *
-alz_bucket_get(const struct alz_view *view, u64 bucket, u32 want,
-	       const void *key, size_t key_size)
+alz_bucket_get(const struct alz_view *view, u64 bucket, const void *key,
+	       size_t key_size, u64 hash)
 {
 	const u64 *slot = view->slots + bucket * ASYNCLAZY_BUCKET_SLOTS;
+	u32 want = (u32)alz_slot_tag(hash) | (u32)ASYNCLAZY_SLOT_FILLED;
 	unsigned int match = alz_bucket_match(slot, want);
 
 	for (; match; match &= match - 1) {
@@ -125,7 +126,8 @@ alz_bucket_get(const struct alz_view *view, u64 bucket, u32 want,
 		if (((u32)word & ALZ_MATCH_MASK) != want)
 			continue;
 		r = alz_view_record(view, alz_slot_offset(word));
-		if (alz_likely(r->key_size == key_size &&
+		/* under another hash it is another entry, a liar's own */
+		if (alz_likely(r->hash == hash && r->key_size == key_size &&
 			       alz_key_is(alz_record_key(r), key, key_size)))
 			return r;
 	}
@@ -142,7 +144,7 @@ alz_view_get_other(const struct alz_view *view, const void *key, size_t key_size
 	const struct asynclazy_record *r;
 
 	r = alz_bucket_get(view, alz_bucket_other(first, tag, view->bucket_mask),
-			   (u32)tag | (u32)ASYNCLAZY_SLOT_FILLED, key, key_size);
+			   key, key_size, hash);
 	if (r && r->flags & ASYNCLAZY_RECORD_TIMES && alz_reader_dead(r))
 		return NULL;
 	return r;
@@ -153,9 +155,8 @@ alz_view_get(const struct alz_view *view, const void *key, size_t key_size, u64 
 {
 	const struct asynclazy_record *r;
 
-	r = alz_bucket_get(view, alz_bucket_first(hash, view->bucket_mask),
-			   (u32)alz_slot_tag(hash) | (u32)ASYNCLAZY_SLOT_FILLED,
-			   key, key_size);
+	r = alz_bucket_get(view, alz_bucket_first(hash, view->bucket_mask), key,
+			   key_size, hash);
 	if (alz_unlikely(!r))
 		return alz_view_get_other(view, key, key_size, hash);
 	if (alz_unlikely(r->flags & ASYNCLAZY_RECORD_TIMES) && alz_reader_dead(r))

@@ -123,6 +123,31 @@ TEST(aborted_publish_gives_its_room_back_and_keeps_the_ticket)
 	bench_free(b);
 }
 
+TEST(bytes_that_were_refused_are_not_left_in_the_arena)
+{
+	struct alz_reservation r;
+	const char *segment;
+	struct bench *b;
+	u64 ticket, i, n = 0;
+
+	core_os_reset();
+	b = bench_new(0, 0);
+	/* one that is aborted, one that is overtaken */
+	ticket = take(b, 0, "k");
+	check_eq(alz_publish_begin(&b->client[0], ticket, 500, 0, &r), 0);
+	memset(r.value, 0xee, 500);
+	alz_publish_abort(&r);
+	check_eq(alz_publish_begin(&b->client[0], ticket, 500, 0, &r), 0);
+	memset(r.value, 0xee, 500);
+	check_eq(invalidate(b, 1, "k"), 1);
+	check_eq(alz_publish_commit(&b->client[0], &r), -ESTALE);
+	segment = b->cache.arena.segments[0];
+	for (i = 0; i < SEGMENT; i++)
+		n += (unsigned char)segment[i] == 0xee;
+	check_eq(n, 0);
+	bench_free(b);
+}
+
 TEST(value_sizes_up_to_the_limit)
 {
 	static char value[SEGMENT];
@@ -284,6 +309,7 @@ int main(void)
 		cmocka_unit_test(memory_is_taken_as_it_fills),
 		cmocka_unit_test(last_room_is_taken_back_earlier_becomes_a_hole),
 		cmocka_unit_test(aborted_publish_gives_its_room_back_and_keeps_the_ticket),
+		cmocka_unit_test(bytes_that_were_refused_are_not_left_in_the_arena),
 		cmocka_unit_test(value_sizes_up_to_the_limit),
 		cmocka_unit_test(largest_value_of_the_largest_key_fits),
 		cmocka_unit_test(two_that_grow_at_once_take_memory_once),

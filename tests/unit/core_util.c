@@ -125,6 +125,7 @@ u64 alz_os_now(void)
 
 void alz_os_store_release(u64 *p, u64 value)
 {
+	core_os.releases++;
 	*p = value;
 }
 
@@ -165,6 +166,7 @@ struct bench *bench_new(u64 max_keys, u64 arena_size)
 		.arena_size = arena_size ? arena_size : 16 << 16,
 		.segment_size = 1 << 16,
 		.hash_seed = 0x1234567,
+		.secret = 0x7654321,
 		.cache_id = 1,
 		.flags = ASYNCLAZY_CREATE_STABLE,
 	};
@@ -350,26 +352,35 @@ static u64 count_tree(const struct alz_client *c, const struct alz_waiter *w,
 	       count_tree(c, w->child[1], w->cookie, high);
 }
 
-static void check_flight(struct alz_cache *cache, const struct alz_flight *f,
-			 u64 *owned)
+static u64 check_queue(const struct alz_flight *f, const struct alz_list *head,
+		       bool able)
 {
 	const struct alz_list *at;
 
-	check(!f->ended);
-	check(f->refs >= 1 + count_list(&f->waiters));
-	check(f->owner);
-	if (f->owner) {
-		check(!f->owner->dead);
-		check(f->ticket && f->ticket <= cache->generation);
-		++*owned;
-	}
-	for (at = f->waiters.next; at != &f->waiters; at = at->next) {
+	for (at = head->next; at != head; at = at->next) {
 		const struct alz_waiter *w = alz_entry(at, struct alz_waiter, link);
 
 		check_eq(w->state, ALZ_WAITING);
+		check_eq(w->can_init, able);
 		check(w->flight == f);
 		check(!w->client->dead);
 	}
+	return count_list(head);
+}
+
+static void check_flight(struct alz_cache *cache, const struct alz_flight *f,
+			 u64 *owned)
+{
+	u64 waiters = check_queue(f, &f->able, true) +
+		      check_queue(f, &f->waiters, false);
+
+	check(!f->ended);
+	check(f->refs >= 1 + waiters);
+	if (!check(f->owner))
+		return;
+	check(!f->owner->dead);
+	check(f->ticket && f->ticket <= cache->generation);
+	++*owned;
 }
 
 void check_consistent(struct bench *b)
@@ -410,7 +421,6 @@ void check_consistent(struct bench *b)
 			struct alz_flight *f = alz_entry(at, struct alz_flight,
 							 key_link);
 
-			check_eq(f->hash & cache->flight_mask, i);
 			check_flight(cache, f, &owned);
 			cache->lock.held = 1;
 			check(alz_table_find_initializing(cache, f->hash));

@@ -13,6 +13,7 @@ struct core_os {
 	u64 now;
 	void (*unlocked)(void);		/* called once where the lock is let go */
 	unsigned int relaxes;
+	unsigned long releases;		/* alz_os_store_release() calls: slots */
 	unsigned int wakes;		/* alz_os_wake() calls */
 	unsigned int readies;		/* alz_os_ready(…, true) calls */
 };

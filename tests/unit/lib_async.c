@@ -530,6 +530,16 @@ static int publish_and_let_another_dispatch(const struct alazy_ticket *ticket,
 	return err;
 }
 
+static int fail_and_let_another_dispatch(const struct alazy_ticket *ticket,
+					 const void *key, size_t key_size,
+					 void *ctx)
+{
+	int err = make_error(ticket, key, key_size, ctx);
+
+	join_thread(start_thread(dispatch_thread, ticket->cache));
+	return err;
+}
+
 TEST(end_that_another_thread_reads_while_init_runs_is_not_lost)
 {
 	struct alazy_cache *cache = open_cache(0, 0);
@@ -553,6 +563,13 @@ TEST(end_that_another_thread_reads_while_init_runs_is_not_lost)
 	check_eq(alazy_dispatch(cache), 0);
 	check_eq(atomic_load(&get.dones), 1);
 	check_eq(atomic_load(&later.dones), 1);
+	/* an error is the callback's to tell, not the call's */
+	get = (struct get){ .fail = -EIO };
+	check(alazy_cache_get_async(cache, "m", 1, fail_and_let_another_dispatch,
+				    on_done, &get, NULL) >= 0);
+	check_eq(*alazy_strerror_detail(), 0);
+	drive(cache, &get.dones, 1);
+	check_eq(get.err, -EIO);
 	alazy_cache_close(cache);
 }
 

@@ -23,7 +23,6 @@
  *  ENOENT      no such name, ticket or wait
  *  EEXIST      the name, or the cookie, is in use
  *  ESTALE      the ticket is no longer yours: ended, revoked or overtaken
- *  EBUSY       wrong state for this call
  *  EFBIG       the value is larger than the cache takes
  *  ENOSPC      no room left in the table or the arena of the cache
  *  ENOMEM      the kernel has no memory
@@ -32,7 +31,8 @@
  *  EFAULT      an address that cannot be read or written
  *  EOWNERDEAD  the client belongs to another process, or its process is gone
  *  ETIMEDOUT   the deadline has passed
- *  EINTR       a signal came; call again with the same deadline
+ *  EINTR       a signal came whose handler restarts no calls; call again with
+ *              the same deadline
  *  EAGAIN      nothing to read now
  *  ECANCELED   the initialisation was given up and nobody took it over
  */
@@ -387,8 +387,9 @@ struct asynclazy_abandon {
 };
 
 /*
- * CANCEL: take an EVENT wait back. A ticket that was on its way to it goes to
- * the next waiter. ENOENT: its event has been read already, or never was.
+ * CANCEL: take an EVENT wait back, or the text that waits to be fetched. A
+ * ticket that was on its way to it goes to the next waiter. ENOENT: its event
+ * has been read, or is being read, or there never was such a wait.
  */
 struct asynclazy_cancel {
 	__u32 size;
