@@ -47,6 +47,9 @@ static struct asynclazy_record *put_record(struct made *m, unsigned int n,
 static void put_slot(struct made *m, unsigned int slot, u64 state, u64 hash,
 		     unsigned int n)
 {
+	struct asynclazy_record *r = (void *)(m->arena + n * RECORD);
+
+	r->hash = hash;
 	m->slots[slot] = alz_slot_pack(state, alz_slot_tag(hash),
 				       (u64)n * RECORD);
 }
@@ -79,6 +82,11 @@ static void check_key_size(struct made *m, size_t n)
 		key[i] ^= 1 << (i % 8);
 	}
 	check(!find(m, longer, n + 1, hash));
+	/* a liar's entry: the same key, slot and tag under another hash */
+	r = put_record(m, 5, key, n);
+	put_slot(m, 3, ASYNCLAZY_SLOT_FILLED, hash ^ 1ULL << 35, 5);
+	check(!find(m, key, n, hash));
+	put_slot(m, 3, ASYNCLAZY_SLOT_FILLED, hash, 5);
 	if (n > 1)
 		check(!find(m, key, n - 1, hash));
 	free(key);
