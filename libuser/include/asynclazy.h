@@ -117,6 +117,18 @@ int alazy_cache_unlink(const char *name, uint32_t backend);
 const char *alazy_backend(const struct alazy_cache *cache);
 
 /**
+ * alazy_cache_owner() - who made a cache, and who may use it
+ * @uid: NULL, or where its maker's user id goes, as this process sees it
+ * @mode: NULL, or where its permission bits go
+ *
+ * Names are first come, first served: a program that trusts the values of a
+ * named cache checks that the right user made it and that others cannot write.
+ *
+ * Return: 0, or a negative errno.
+ */
+int alazy_cache_owner(struct alazy_cache *cache, uint32_t *uid, uint32_t *mode);
+
+/**
  * alazy_cache_len() - how many keys have a value
  *
  * Return: the number of FILLED slots at this moment; values whose TTL has run

@@ -304,6 +304,28 @@ int alz_key_check(const struct alazy_cache *cache, const void *key, size_t key_s
 	return 0;
 }
 
+ALZ_PUBLIC int alazy_cache_owner(struct alazy_cache *cache, uint32_t *uid, uint32_t *mode)
+{
+	struct asynclazy_geometry g = { .size = sizeof(g) };
+	int err;
+
+	if (!cache)
+		return alz_key_check(NULL, NULL, 0);
+	/* nobody else has a cache of this process */
+	g.out_uid = geteuid();
+	g.out_mode = 0600;
+	if (cache->backend == &alz_backend_kernel) {
+		err = alz_call(cache, ASYNCLAZY_IOC_GEOMETRY, &g);
+		if (err)
+			return alz_error_backend(err);
+	}
+	if (uid)
+		*uid = g.out_uid;
+	if (mode)
+		*mode = g.out_mode;
+	return alz_ok();
+}
+
 ALZ_PUBLIC int alazy_cache_stats(struct alazy_cache *cache, struct alazy_stats *stats)
 {
 	struct asynclazy_stats s = { .size = sizeof(s) };

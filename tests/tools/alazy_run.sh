@@ -526,6 +526,18 @@ renewed() { # 64 MiB, of which 4 MB fill a segment
 	end
 }
 
+squatted() {
+	begin "the default cache is another user's: 77, and nothing of it is believed"
+	cache=alazy-run-$(id -u)
+	"$CACHECTL" unlink "$cache"
+	"$CACHECTL" squat "$cache" || fail 'squat'
+	run -- sh -c 'echo x >>count'
+	is status $status 77
+	has err 'made by user 65534 with mode 666'
+	is runs "$(runs)" 0
+	end
+}
+
 echo 'KTAP version 1'
 usage_errors
 help_texts
@@ -543,6 +555,7 @@ if [ $module = 1 ]; then
 	too_large
 	json
 	renewed
+	squatted
 else
 	no_module
 	skip 'everything else' 'the module is not loaded'

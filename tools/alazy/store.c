@@ -59,10 +59,31 @@ static int cannot_open(const struct store *store, int error)
 	}
 }
 
+/* The default name could be taken by somebody who wants to be believed. */
+static int check_owner(struct store *store)
+{
+	uint32_t uid, mode;
+	int err;
+
+	if (!store->own)
+		return 0;
+	err = alazy_cache_owner(store->cache, &uid, &mode);
+	if (!err && uid == geteuid() && !(mode & 022))
+		return 0;
+	if (err)
+		say("cannot tell whose the cache '%s' is: %s", store->name,
+		    alazy_strerror_detail());
+	else
+		say("the cache '%s' was made by user %u with mode %o, not by this user for itself: "
+		    "have it unlinked, or name another with --cache", store->name, uid, mode);
+	store_close(store);
+	return STATUS_PERMISSION;
+}
+
 int store_open(struct store *store)
 {
 	store->cache = open_cache(store, 0);
-	return store->cache ? 0 : cannot_open(store, errno);
+	return store->cache ? check_owner(store) : cannot_open(store, errno);
 }
 
 void store_close(struct store *store)
@@ -95,6 +116,5 @@ bool store_move(struct store *store)
 	store_renew_name(store);
 	/* first: two may be more than the quota */
 	store_close(store);
-	store->cache = open_cache(store, 0);
-	return store->cache;
+	return !store_open(store);
 }
