@@ -40,7 +40,7 @@ KSRC := Kbuild $(shell find kmod -name '*.[ch]')
 define kmod-build
 	@mkdir -p $(dir $@)
 	@cp -ru Kbuild kmod $(dir $@)
-	$(MAKE) -s -C $(1) M=$(abspath $(dir $@)) modules
+	$(MAKE) -s -C $(1) M=$(abspath $(dir $@)) $(2) modules
 	@touch $@
 endef
 
@@ -55,6 +55,8 @@ $(BUILD)/kernels/%/release:
 	tools/vm/fetch $*
 $(BUILD)/kmod-%/asynclazy.ko: $(KSRC) | $(BUILD)/kernels/%/release
 	$(call kmod-build,$(BUILD)/kernels/$*/headers)
+$(BUILD)/kmod-%-clang/asynclazy.ko: $(KSRC) tests/static/clang-as-gcc | $(BUILD)/kernels/%/release
+	$(call kmod-build,$(BUILD)/kernels/$*/headers,CC=$(abspath tests/static/clang-as-gcc))
 .PRECIOUS: $(BUILD)/kernels/%/release $(BUILD)/kmod-%/asynclazy.ko
 
 .PHONY: run

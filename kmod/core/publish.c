@@ -207,8 +207,8 @@ void alz_publish_abort(struct alz_reservation *r)
 
 /* Turn the flight's error into a record. 1: done; 0: there is no room. */
 static int alz_fail_keep(struct alz_client *client, u64 ticket, s32 error, u64 ttl,
-			  const void *detail, u32 detail_size,
-			  struct alz_reservation *r, struct alz_flight **f)
+			 const void *detail, u32 detail_size,
+			 struct alz_reservation *r, struct alz_flight **f)
 {
 	struct alz_cache *cache = client->cache;
 

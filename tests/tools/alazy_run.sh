@@ -10,7 +10,11 @@
 #   tests/tools/alazy_run.sh
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
-BUILD=${BUILD:-$top/build}
+BUILD=${BUILD:-build}
+case $BUILD in
+/*) ;;
+*) BUILD=$top/$BUILD ;;
+esac
 ALAZY=${ALAZY:-$BUILD/bin/alazy}
 CACHECTL=${CACHECTL:-$BUILD/tests/tools/cachectl}
 SHELLS=${SHELLS:-64}
