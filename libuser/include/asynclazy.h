@@ -22,7 +22,9 @@
  *  - write to, or free, the memory behind a ref;
  *  - use a ref after alazy_ref_put(), or any object after its close or free;
  *  - close the descriptor that alazy_fd() returns;
- *  - call alazy_cache_close() while another thread is in a call on that cache.
+ *  - call alazy_cache_close() while another thread is in a call on that cache;
+ *  - block in a callback or initialiser on a key that this very thread is to
+ *    initialise: its ticket may be among the events that wait behind it.
  */
 #ifndef ASYNCLAZY_H
 #define ASYNCLAZY_H

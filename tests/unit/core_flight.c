@@ -251,6 +251,48 @@ TEST(death_hands_over_past_the_dead_clients_own_waits)
 	bench_free(b);
 }
 
+#define MANY	200
+
+static struct bench *dying;
+static u64 many_tickets[MANY];
+
+static void owner_gives_up_all(void)
+{
+	int i;
+
+	for (i = 0; i < MANY; i++)
+		check_eq(alz_abandon(&dying->client[0], many_tickets[i]), 0);
+}
+
+TEST(nothing_is_offered_to_a_client_that_is_dying)
+{
+	struct asynclazy_event ev[MANY];
+	struct alz_answer a;
+	struct bench *b;
+	char key[16];
+	int i;
+
+	core_os_reset();
+	dying = b = bench_new(0, 0);
+	for (i = 0; i < MANY; i++) {
+		snprintf(key, sizeof(key), "%d", i);
+		many_tickets[i] = take(b, 0, key);
+		check_eq(claim(b, 1, key, EVENT_INIT, i, &a), 0);
+		check_eq(claim(b, 2, key, EVENT_INIT, i, &a), 0);
+	}
+	/* when some of its waits are gone, and some still there */
+	core_os.unlocked = owner_gives_up_all;
+	alz_client_die(&b->client[1]);
+	check(!core_os.unlocked);
+	check_eq(events(b, 2, ev, MANY), MANY);
+	for (i = 0; i < MANY; i++) {
+		check_eq(ev[i].result, ASYNCLAZY_RESULT_TICKET);
+		check_eq(ev[i].attempt, 1);
+	}
+	check_consistent(b);
+	bench_free(b);
+}
+
 TEST(i5_follower_hears_of_its_flight_whoever_ends_it)
 {
 	struct asynclazy_event ev[2];
@@ -423,6 +465,28 @@ TEST(invalidation_moves_the_waiters_to_a_new_flight)
 	bench_free(b);
 }
 
+TEST(invalidation_forgets_the_owners_that_were_lost)
+{
+	struct asynclazy_event ev;
+	struct alz_answer a;
+	struct bench *b;
+	u64 t, i;
+
+	core_os_reset();
+	b = bench_new(0, 0);
+	t = take(b, 0, "k");
+	for (i = 0; i < 3; i++)
+		check_eq(claim(b, 1, "k", EVENT_INIT, i, &a), 0);
+	check_eq(alz_abandon(&b->client[0], t), 0);
+	check_eq(events(b, 1, &ev, 1), 1);
+	check_eq(ev.attempt, 1);
+	check_eq(invalidate(b, 2, "k"), 1);
+	check_eq(events(b, 1, &ev, 1), 1);
+	check_eq(ev.result, ASYNCLAZY_RESULT_TICKET);
+	check_eq(ev.attempt, 0);
+	bench_free(b);
+}
+
 TEST(invalidation_without_a_successor_ends_the_waits)
 {
 	struct asynclazy_event ev;
@@ -510,18 +574,21 @@ TEST(clear_ends_what_was_there_and_nothing_later)
 	bench_free(b);
 }
 
+static unsigned long filled, moved;
+
+/* At every pause of the sweep, so that parts of the table are swept, parts not. */
 static void others_fill_the_table(void)
 {
-	unsigned long before = core_os.releases, sets = 0;
+	unsigned long before = core_os.releases, n = filled;
 	char key[16];
 	int i;
 
-	for (i = 0; i < 2000; i++) {
-		snprintf(key, sizeof(key), "new%d", i);
-		sets += !set(raced, 1, key, "v", 1, 0);
+	for (i = 0; i < 100; i++) {
+		snprintf(key, sizeof(key), "new%lu", filled);
+		filled += !set(raced, 1, key, "v", 1, 0);
 	}
-	check(sets > 1000);
-	check(core_os.releases > before + sets + 10);	/* some were moved */
+	moved += core_os.releases - before - (filled - n);
+	core_os.unlocked = others_fill_the_table;
 }
 
 TEST(clear_misses_nothing_that_moves_meanwhile)
@@ -537,9 +604,14 @@ TEST(clear_misses_nothing_that_moves_meanwhile)
 		check_eq(set(raced, 0, key, "v", 1, 0), 0);
 	}
 	generation = raced->cache.generation;
+	filled = moved = 0;
 	core_os.unlocked = others_fill_the_table;
 	check_eq(alz_clear(&raced->client[0], &count), 0);
+	core_os.unlocked = NULL;
+	check(filled > 1000);
+	check(moved > 20);
 	check_eq(count, KEYS);
+	check_eq(raced->cache.header->keys, filled);
 	slots = (raced->cache.bucket_mask + 1) * ASYNCLAZY_BUCKET_SLOTS;
 	for (i = 0; i < slots; i++) {
 		u64 word = raced->cache.slots[i];
@@ -663,11 +735,13 @@ int main(void)
 		cmocka_unit_test(generations_never_repeat),
 		cmocka_unit_test(hand_over_is_first_come_first_served),
 		cmocka_unit_test(death_hands_over_past_the_dead_clients_own_waits),
+		cmocka_unit_test(nothing_is_offered_to_a_client_that_is_dying),
 		cmocka_unit_test(i5_follower_hears_of_its_flight_whoever_ends_it),
 		cmocka_unit_test(follower_whose_flight_ended_before_it_read_its_offer),
 		cmocka_unit_test(error_classes_and_their_ends),
 		cmocka_unit_test(value_ends_with_its_ttl),
 		cmocka_unit_test(invalidation_moves_the_waiters_to_a_new_flight),
+		cmocka_unit_test(invalidation_forgets_the_owners_that_were_lost),
 		cmocka_unit_test(invalidation_without_a_successor_ends_the_waits),
 		cmocka_unit_test(set_serves_all_waiters_of_a_flight),
 		cmocka_unit_test(clear_ends_what_was_there_and_nothing_later),

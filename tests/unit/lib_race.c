@@ -338,7 +338,7 @@ TEST(threads_do_everything_at_once)
 	struct racer *racers = calloc(THREADS, sizeof(*racers));
 	struct alazy_cache_opts opts = {
 		.size = sizeof(opts),
-		.arena_size = scaled(4096, 64) << 20,
+		.arena_size = scaled(512, 64) << 20,
 	};
 	struct alazy_cache *shared = alazy_cache_open(name, &opts);
 	struct alazy_stats s;
@@ -389,7 +389,7 @@ static void make_and_forget(unsigned int me, void *arg)
 TEST(i1_initialisers_of_one_key_never_overlap)
 {
 	struct racer *racers = calloc(THREADS, sizeof(*racers));
-	struct alazy_cache *cache = open_cache(0, scaled(1024, 64) << 20);
+	struct alazy_cache *cache = open_cache(0, scaled(256, 64) << 20);
 	unsigned int i;
 
 	assert_non_null(racers);
