@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Bad input: buffers that cannot be used, no room. Nothing lost, nothing leaked. */
+#include <sys/syscall.h>
+#include <linux/userfaultfd.h>
+
 #include "kselftest_harness.h"
 #include "alz.h"
 
@@ -335,6 +338,177 @@ TEST_F(bad, a_table_takes_the_keys_that_it_was_made_for)
 	}
 	EXPECT_EQ(0, alz_publish(&self->a, self->ticket, "value"));
 	EXPECT_TRUE(alz_has(&self->a, "k", "value"));
+}
+
+/*
+ * A claim whose struct can no longer be written when it has its answer: the
+ * kernel comes to read the key, for which it has to wait, and meanwhile the
+ * page of the struct changes.
+ */
+struct late_fault {
+	int uffd;
+	char *key;		/* a page that is missing */
+	char *page;		/* has the struct */
+	const char *name;	/* the key that it will be */
+};
+
+static int late_fault_open(struct late_fault *l, char *page)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register r = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	l->page = page;
+	l->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (l->uffd < 0)
+		return -errno;
+	l->key = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (l->key == MAP_FAILED)
+		return -errno;
+	r.range.start = (uintptr_t)l->key;
+	r.range.len = 4096;
+	if (ioctl(l->uffd, UFFDIO_API, &api) || ioctl(l->uffd, UFFDIO_REGISTER, &r))
+		return -errno;
+	return 0;
+}
+
+static void *late_fault_serve(void *arg)
+{
+	static char name[4096] __attribute__((aligned(4096)));
+	struct late_fault *l = arg;
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)l->key, .src = (uintptr_t)name, .len = sizeof(name),
+	};
+	struct uffd_msg msg;
+
+	if (read(l->uffd, &msg, sizeof(msg)) != sizeof(msg))
+		return NULL;
+	strcpy(name, l->name);
+	mprotect(l->page, 4096, PROT_READ);
+	ioctl(l->uffd, UFFDIO_COPY, &copy);
+	return NULL;
+}
+
+static int late_fault_claim(struct late_fault *l, const struct alz *a, const char *key,
+			    __u32 flags, __u64 cookie)
+{
+	struct asynclazy_claim *c = (void *)l->page;
+	pthread_t thread;
+	int err;
+
+	alz_claim_fill(a, c, key, strlen(key), flags);
+	c->cookie = cookie;
+	c->key = (uintptr_t)l->key;
+	l->name = key;
+	if (madvise(l->key, 4096, MADV_DONTNEED) ||
+	    pthread_create(&thread, NULL, late_fault_serve, l))
+		return -EAGAIN;
+	err = alz_call(a->client, ASYNCLAZY_IOC_CLAIM, c);
+	pthread_join(thread, NULL);
+	mprotect(l->page, 4096, PROT_READ | PROT_WRITE);
+	return err;
+}
+
+TEST_F(bad, an_answer_that_cannot_be_told_cancels_no_older_wait)	/* K6, I5 */
+{
+	static const struct {
+		const char *key;
+		__u32 flags;
+	} calls[] = {
+		{ "filled", EVENT }, { "filled", INIT | EVENT },
+		{ "filled", INIT | EVENT | FOLLOW },
+		{ "failed", EVENT }, { "failed", INIT | EVENT },
+		{ "failed", INIT | EVENT | FOLLOW },
+		{ "new", 0 }, { "new", INIT }, { "new", EVENT }, { "new", INIT | EVENT },
+		{ "k", 0 }, { "k", INIT },
+	};
+	struct late_fault late;
+	unsigned int i;
+	__u64 ticket;
+
+	if (late_fault_open(&late, self->page))
+		SKIP(return, "no userfaultfd here");
+	ASSERT_EQ(0, alz_set(&self->a, "filled", "value"));
+	ticket = alz_ticket(&self->a, "failed");
+	ASSERT_EQ(0, alz_fail(&self->a, ticket, EIO, PERMANENT, 0, "text"));
+	ASSERT_EQ(0, alz_claim_event(&self->a, "k", INIT | EVENT, 5, &self->c));
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
+		EXPECT_EQ(-EFAULT, late_fault_claim(&late, &self->a, calls[i].key,
+						    calls[i].flags, 5));
+		ASSERT_TRUE(alz_await_waits(&self->a, 1)) {
+			TH_LOG("%s, flags %#x", calls[i].key, calls[i].flags);
+		}
+	}
+	ASSERT_EQ(0, alz_publish(&self->a, self->ticket, "value"));
+	ASSERT_EQ(0, alz_event(&self->a, &self->e));
+	EXPECT_EQ(5, self->e.cookie);
+	EXPECT_EQ(ASYNCLAZY_RESULT_HIT, self->e.result);
+	EXPECT_EQ(0, self->a.header->initializing);
+}
+
+TEST_F(bad, a_claim_that_cannot_be_told_is_undone)	/* I10 */
+{
+	__u32 flags[] = { INIT, INIT | BLOCK, INIT | EVENT, INIT | WAITFD,
+			  INIT | EVENT | FOLLOW };
+	struct late_fault late;
+	struct asynclazy_stats s;
+	int fds, err;
+	unsigned int i;
+
+	err = late_fault_open(&late, self->page);
+	if (err)
+		SKIP(return, "no userfaultfd here");
+	fds = alz_open_fds();
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		EXPECT_EQ(-EFAULT, late_fault_claim(&late, &self->a, "new", flags[i], 6));
+		EXPECT_EQ(ASYNCLAZY_SLOT_EMPTY, alz_state_of(&self->a, "new"));
+		/* its own wait, or its ticket, and nothing else */
+		if (!(flags[i] & BLOCK))
+			EXPECT_EQ(-EFAULT, late_fault_claim(&late, &self->a, "k", flags[i], 6));
+		ASSERT_EQ(0, alz_stats(self->a.client, &s));
+		EXPECT_EQ(1, s.out_tickets_now) TH_LOG("flags %#x", flags[i]);
+		EXPECT_EQ(0, s.out_waits_now) TH_LOG("flags %#x", flags[i]);
+		EXPECT_EQ(0, alz_poll(self->a.client, 0)) TH_LOG("flags %#x", flags[i]);
+	}
+	EXPECT_EQ(fds, alz_open_fds());
+	EXPECT_EQ(0, alz_publish(&self->a, self->ticket, "value"));
+}
+
+/* How many bytes of the arena are this one. */
+static __u64 count_bytes(const struct alz *a, char byte)
+{
+	struct asynclazy_stats s;
+	__u64 i, n = 0;
+
+	/* the rest has no memory yet: see map_test */
+	if (alz_stats(a->cache, &s))
+		return ~0ULL;
+	for (i = 0; i < s.out_arena_allocated; i++)
+		n += a->arena[i] == byte;
+	return n;
+}
+
+TEST_F(bad, a_refused_value_leaves_no_byte)		/* I7 */
+{
+	__u64 size = 4096 + 3000;	/* half of it can be read */
+	struct asynclazy_publish p;
+	int i;
+
+	memset(self->page, '\xd7', 4096);
+	for (i = 0; i < 4; i++) {
+		REFUSED(-EFAULT, alz_publish_bytes(&self->a, self->ticket, self->page,
+						   size, i % 2 * ALZ_SEC, NULL));
+		REFUSED(-EFAULT, alz_set_bytes(&self->a, "set", self->page, size,
+					       i % 2 * ALZ_SEC, NULL));
+		EXPECT_EQ(0, count_bytes(&self->a, '\xd7'));
+	}
+	/* what comes there next has none in its padding */
+	ASSERT_EQ(0, alz_publish_bytes(&self->a, self->ticket, "x", 1, 0, &p));
+	EXPECT_TRUE(alz_value_at(&self->a, p.out_offset, "x"));
+	EXPECT_EQ(0, count_bytes(&self->a, '\xd7'));
+	/* one that is taken is there, once */
+	ASSERT_EQ(0, alz_set_bytes(&self->a, "set", self->page, 4096, 0, NULL));
+	EXPECT_LE(4096, count_bytes(&self->a, '\xd7'));
+	EXPECT_GT(4096 + 64, count_bytes(&self->a, '\xd7'));
 }
 
 TEST_HARNESS_MAIN

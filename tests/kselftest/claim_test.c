@@ -492,4 +492,143 @@ TEST_F(claim, the_deadline_is_for_blocking_only_but_harmless)	/* K3 */
 	EXPECT_EQ(ASYNCLAZY_RESULT_EMPTY, c->out_result);
 }
 
+/*
+ * Under a wrong hash. Both lies have the tag of the truth, and its two buckets.
+ */
+
+#define LIES	2
+
+static __u64 lie(const struct alz *a, const char *key, int which)
+{
+	__u64 hash = alz_hash(a, key, strlen(key));
+
+	if (which == 0)
+		return hash ^ 1ULL << 35;
+	/* the first bucket for the second */
+	return hash ^ ((((hash >> ASYNCLAZY_HASH_TAG_SHIFT) * ASYNCLAZY_TAG_SPREAD) | 1) &
+		       (a->header->bucket_count - 1));
+}
+
+static int lying_claim(const struct alz *a, const char *key, int which, __u32 flags,
+		       struct asynclazy_claim *c)
+{
+	alz_claim_fill(a, c, key, strlen(key), flags);
+	c->hash = lie(a, key, which);
+	return alz_claim_raw(a, c);
+}
+
+static int lying_set(const struct alz *a, const char *key, int which, const char *value)
+{
+	struct asynclazy_set s = {
+		.size = sizeof(s), .key = (uintptr_t)key, .key_size = strlen(key),
+		.hash = lie(a, key, which),
+		.value = (uintptr_t)value, .value_size = strlen(value),
+	};
+
+	return alz_call(a->client, ASYNCLAZY_IOC_SET, &s);
+}
+
+static int lying_invalidate(const struct alz *a, const char *key, int which, __u32 *count)
+{
+	struct asynclazy_invalidate i = {
+		.size = sizeof(i), .key = (uintptr_t)key, .key_size = strlen(key),
+		.hash = lie(a, key, which),
+	};
+	int err = alz_call(a->client, ASYNCLAZY_IOC_INVALIDATE, &i);
+
+	*count = i.out_count;
+	return err;
+}
+
+TEST_F(claim, a_lie_that_comes_first_is_no_answer)	/* K3, I7 */
+{
+	struct asynclazy_claim *c = &self->c;
+	__u32 count;
+	int i;
+
+	for (i = 0; i < LIES; i++) {
+		ASSERT_EQ(0, lying_claim(&self->b, "k", i, INIT, c));
+		ASSERT_EQ(ASYNCLAZY_RESULT_TICKET, c->out_result) TH_LOG("lie %d", i);
+		ASSERT_EQ(0, alz_publish(&self->b, c->out_ticket, "liar"));
+	}
+	EXPECT_EQ(ASYNCLAZY_SLOT_EMPTY, alz_state_of(&self->a, "k"));
+	ASSERT_EQ(0, alz_claim(&self->a, "k", 0, c));
+	EXPECT_EQ(ASYNCLAZY_RESULT_EMPTY, c->out_result);
+	ASSERT_EQ(0, alz_claim(&self->a, "k", INIT, c));
+	ASSERT_EQ(ASYNCLAZY_RESULT_TICKET, c->out_result);
+	ASSERT_EQ(0, alz_publish(&self->a, c->out_ticket, "honest"));
+	EXPECT_TRUE(alz_has(&self->a, "k", "honest"));
+	/* it takes away what is honest, and only that */
+	ASSERT_EQ(0, alz_invalidate(&self->a, "k", &count));
+	EXPECT_EQ(1, count);
+	EXPECT_EQ(ASYNCLAZY_SLOT_EMPTY, alz_state_of(&self->a, "k"));
+	EXPECT_EQ(LIES, self->a.header->keys);
+	ASSERT_EQ(0, alz_claim(&self->a, "k", INIT, c));
+	EXPECT_EQ(ASYNCLAZY_RESULT_TICKET, c->out_result);
+}
+
+TEST_F(claim, a_lie_about_a_running_flight_is_another)	/* K3, I1, I7 */
+{
+	struct asynclazy_claim *c = &self->c;
+	__u64 ticket = alz_ticket(&self->a, "k"), lied[LIES];
+	__u32 count;
+	int i;
+
+	ASSERT_LT(0, ticket);
+	ASSERT_EQ(0, alz_claim_event(&self->a, "k", EVENT, 1, c));
+	for (i = 0; i < LIES; i++) {
+		ASSERT_EQ(0, lying_claim(&self->b, "k", i, INIT, c));
+		ASSERT_EQ(ASYNCLAZY_RESULT_TICKET, c->out_result) TH_LOG("lie %d", i);
+		lied[i] = c->out_ticket;
+		EXPECT_NE(ticket, lied[i]);
+	}
+	EXPECT_EQ(1 + LIES, self->a.header->initializing);
+	/* whatever the liar does, the flight goes on */
+	ASSERT_EQ(0, alz_publish(&self->b, lied[0], "liar"));
+	ASSERT_EQ(0, lying_invalidate(&self->b, "k", 1, &count));
+	EXPECT_EQ(1, count);
+	EXPECT_EQ(-ESTALE, alz_publish(&self->b, lied[1], "liar"));
+	ASSERT_EQ(0, lying_set(&self->b, "k", 1, "liar"));
+	EXPECT_EQ(0, alz_poll(self->a.client, 0));
+	EXPECT_EQ(ASYNCLAZY_SLOT_INITIALIZING, alz_state_of(&self->a, "k"));
+	EXPECT_EQ(1, self->a.header->initializing);
+	ASSERT_EQ(0, alz_claim(&self->a, "k", INIT, c));
+	EXPECT_EQ(ASYNCLAZY_RESULT_PENDING, c->out_result);
+	ASSERT_EQ(0, alz_publish(&self->a, ticket, "honest"));
+	ASSERT_EQ(0, alz_event(&self->a, &self->e));
+	EXPECT_EQ(ASYNCLAZY_RESULT_HIT, self->e.result);
+	EXPECT_TRUE(alz_value_at(&self->a, self->e.offset, "honest"));
+	EXPECT_TRUE(alz_has(&self->a, "k", "honest"));
+}
+
+TEST_F(claim, a_lie_does_not_touch_a_value)		/* K3, K10, I7 */
+{
+	struct asynclazy_claim *c = &self->c;
+	__u32 count;
+	int i;
+
+	ASSERT_EQ(0, alz_set(&self->a, "k", "honest"));
+	for (i = 0; i < LIES; i++) {
+		ASSERT_EQ(0, lying_invalidate(&self->b, "k", i, &count));
+		EXPECT_EQ(0, count) TH_LOG("lie %d", i);
+		ASSERT_EQ(0, lying_claim(&self->b, "k", i, 0, c));
+		EXPECT_EQ(ASYNCLAZY_RESULT_EMPTY, c->out_result);
+		ASSERT_EQ(0, lying_set(&self->b, "k", i, "liar"));
+		EXPECT_TRUE(alz_has(&self->a, "k", "honest"));
+		ASSERT_EQ(0, alz_claim(&self->a, "k", INIT, c));
+		ASSERT_EQ(ASYNCLAZY_RESULT_HIT, c->out_result);
+		EXPECT_TRUE(alz_value_at(&self->a, c->out_offset, "honest"));
+	}
+	EXPECT_EQ(1 + LIES, self->a.header->keys);
+	ASSERT_EQ(0, alz_invalidate(&self->a, "k", &count));
+	EXPECT_EQ(1, count);
+	ASSERT_EQ(0, alz_claim(&self->a, "k", 0, c));
+	EXPECT_EQ(ASYNCLAZY_RESULT_EMPTY, c->out_result);
+	EXPECT_EQ(ASYNCLAZY_SLOT_EMPTY, alz_state_of(&self->a, "k"));
+	/* the liar still has its own */
+	ASSERT_EQ(0, lying_claim(&self->b, "k", 0, 0, c));
+	EXPECT_EQ(ASYNCLAZY_RESULT_HIT, c->out_result);
+	EXPECT_TRUE(alz_value_at(&self->b, c->out_offset, "liar"));
+}
+
 TEST_HARNESS_MAIN

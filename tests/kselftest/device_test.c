@@ -474,7 +474,9 @@ TEST_F(device, each_ipc_namespace_has_its_own_names)	/* K1, K15 */
 			_exit(2);
 		if (inner.out_cache_id == self->c.out_cache_id)
 			_exit(3);
-		/* the name goes with its namespace, if nobody takes it away */
+		/* nobody could do it later, and it counts */
+		if (alz_unlink(dev, self->name))
+			_exit(4);
 		_exit(0);
 	}
 	status = peer_reap(pid);
@@ -483,6 +485,60 @@ TEST_F(device, each_ipc_namespace_has_its_own_names)	/* K1, K15 */
 		SKIP(return, "no IPC namespaces here");
 	EXPECT_EQ(0, status);
 	close(self->c.out_fd);
+}
+
+/*
+ * In a child with an IPC namespace of its own: run, and return the exit status.
+ * As a user of whom no other test counts the caches.
+ */
+#define IN_NAMESPACE(body) ({						\
+	int socket_;							\
+	pid_t pid_;							\
+	chmod(ALZ_DEVICE, 0666);					\
+	pid_ = peer_fork(&socket_);					\
+	if (!pid_) {							\
+		int status_ = 0;					\
+		if (unshare(CLONE_NEWIPC))				\
+			_exit(100);					\
+		if (setgroups(0, NULL) || setgid(USER + 1) || setuid(USER + 1))	\
+			_exit(101);					\
+		body;							\
+		_exit(status_);						\
+	}								\
+	close(socket_);							\
+	peer_reap(pid_);						\
+})
+
+TEST_F(device, a_name_is_not_in_later_namespaces)	/* K1, K15 */
+{
+	int n, status, rounds = alz_full() ? 1000 : 100;
+
+	status = IN_NAMESPACE({
+		int dev = alz_device(O_RDWR);
+		struct asynclazy_create c;
+		struct alz a;
+
+		CHECK(1, !alz_create(dev, &c, self->name, STABLE, 64, 1));
+		CHECK(2, !alz_join(&a, c.out_fd));
+		CHECK(3, !alz_set(&a, "k", "secret"));
+	});
+	if (status == 100)
+		SKIP(return, "no IPC namespaces here");
+	ASSERT_EQ(0, status);
+	EXPECT_EQ(-ENOENT, alz_open(self->fd, self->name, READ));
+	for (n = 0; n < rounds; n++) {
+		/* the kernel ends a namespace, and frees its number, a little later */
+		usleep(20000);
+		ASSERT_EQ(0, IN_NAMESPACE({
+			int dev = alz_device(O_RDWR);
+			struct asynclazy_create c;
+
+			CHECK(1, alz_open(dev, self->name, READ) == -ENOENT);
+			CHECK(2, alz_unlink(dev, self->name) == -ENOENT);
+			CHECK(3, !alz_create(dev, &c, self->name, STABLE | EXCLUSIVE, 64, 1));
+			CHECK(4, !alz_unlink(dev, self->name));
+		})) TH_LOG("namespace %d", n);
+	}
 }
 
 TEST_HARNESS_MAIN

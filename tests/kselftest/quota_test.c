@@ -284,6 +284,57 @@ TEST_F(quota, tickets_of_a_client)			/* K13 */
 	EXPECT_LT(0, alz_ticket(&self->a, "x3"));
 }
 
+TEST_F(quota, a_full_client_still_inherits)		/* K13, K3, I10 */
+{
+	struct asynclazy_event invalid;
+	struct alz_blocker blocker;
+	struct asynclazy_stats s;
+	struct remote remote;
+	__u64 ticket;
+	int fd;
+
+	ASSERT_EQ(0, alz_parameter_set("max_tickets", 1));
+	ASSERT_EQ(0, alz_setup(&self->a, 100, 1 << 20));
+	ASSERT_EQ(0, alz_join(&self->b, self->a.cache));
+	ASSERT_LT(0, alz_ticket(&self->a, "mine"));
+	EXPECT_EQ(-EDQUOT, alz_claim(&self->a, "new", INIT, &self->c));
+	/* it asked to initialise: each way to lose an owner gives it the ticket */
+	ticket = alz_ticket(&self->b, "given up");
+	ASSERT_LT(0, ticket);
+	ASSERT_EQ(0, alz_claim_event(&self->a, "given up", INIT | EVENT, 1, &self->c));
+	ASSERT_EQ(0, alz_abandon(&self->b, ticket));
+	ASSERT_EQ(0, alz_event(&self->a, &self->e));
+	ASSERT_EQ(ASYNCLAZY_RESULT_TICKET, self->e.result);
+
+	ASSERT_LT(0, alz_ticket(&self->b, "invalid"));
+	fd = alz_waitfd(&self->a, "invalid", INIT, 2);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, alz_invalidate(&self->b, "invalid", NULL));
+	ASSERT_EQ(0, alz_read_waitfd(fd, &invalid, ALZ_SOON_MS));
+	EXPECT_EQ(ASYNCLAZY_RESULT_TICKET, invalid.result);
+	close(fd);
+
+	ASSERT_EQ(0, remote_start(&remote, self->a.cache));
+	ASSERT_LT(0, remote_ticket(&remote, "dies"));
+	alz_block(&blocker, &self->a, "dies", INIT, 0);
+	ASSERT_TRUE(alz_await_waits(&self->a, 1));
+	remote_end(&remote);
+	ASSERT_TRUE(alz_block_ended(&blocker, ALZ_SOON_MS));
+	ASSERT_EQ(ASYNCLAZY_RESULT_TICKET, blocker.claim.out_result);
+
+	ASSERT_EQ(0, alz_stats(self->a.cache, &s));
+	EXPECT_EQ(4, s.out_tickets_now);
+	/* a claim of its own is still refused, until all above the quota is done */
+	EXPECT_EQ(-EDQUOT, alz_claim(&self->a, "new", INIT, &self->c));
+	EXPECT_EQ(0, alz_publish(&self->a, self->e.ticket, "value"));
+	EXPECT_TRUE(alz_has(&self->b, "given up", "value"));
+	EXPECT_EQ(0, alz_publish(&self->a, invalid.ticket, "value"));
+	EXPECT_EQ(0, alz_publish(&self->a, blocker.claim.out_ticket, "value"));
+	EXPECT_EQ(-EDQUOT, alz_claim(&self->a, "new", INIT, &self->c));
+	ASSERT_EQ(0, alz_invalidate(&self->a, "mine", NULL));
+	EXPECT_LT(0, alz_ticket(&self->a, "new"));
+}
+
 TEST_F(quota, counters_equal_the_tally)			/* K13 */
 {
 	struct asynclazy_stats t, s;

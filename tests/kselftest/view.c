@@ -34,10 +34,11 @@ const struct asynclazy_times *alz_record_times(const struct asynclazy_record *r)
 	return (const void *)((end + 7) & ~7ULL);
 }
 
-static bool alz_look(const struct alz *a, __u64 bucket, __u64 tag,
+static bool alz_look(const struct alz *a, __u64 bucket, __u64 hash,
 		     const void *key, size_t size, struct alz_found *found)
 {
 	const __u64 *slot = alz_slots(a) + bucket * ASYNCLAZY_BUCKET_SLOTS;
+	__u64 tag = hash >> ASYNCLAZY_HASH_TAG_SHIFT;
 	int i;
 
 	for (i = 0; i < ASYNCLAZY_BUCKET_SLOTS; i++) {
@@ -57,7 +58,8 @@ static bool alz_look(const struct alz *a, __u64 bucket, __u64 tag,
 		}
 		found->offset = (w >> ASYNCLAZY_SLOT_OFFSET_SHIFT) << a->header->granule_shift;
 		r = alz_record(a, found->offset);
-		if (r->key_size != size || memcmp(r + 1, key, size))
+		/* under another hash it is the entry of somebody who was wrong */
+		if (r->hash != hash || r->key_size != size || memcmp(r + 1, key, size))
 			continue;
 		found->state = state;
 		found->word = w;
@@ -79,9 +81,9 @@ void alz_find(const struct alz *a, const void *key, size_t size,
 	__u64 first = hash & mask;
 
 	memset(found, 0, sizeof(*found));
-	if (!alz_look(a, first, tag, key, size, found))
+	if (!alz_look(a, first, hash, key, size, found))
 		alz_look(a, first ^ (((tag * ASYNCLAZY_TAG_SPREAD) | 1) & mask),
-			 tag, key, size, found);
+			 hash, key, size, found);
 }
 
 __u64 alz_state_of(const struct alz *a, const char *key)

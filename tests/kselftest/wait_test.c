@@ -357,6 +357,55 @@ TEST_F(wait, following_an_abandoned_flight_is_cancelled)	/* K6 */
 	EXPECT_EQ(ASYNCLAZY_SLOT_EMPTY, alz_state_of(&self->a, "new"));
 }
 
+/* What the kernel's allocator holds, in KiB. */
+static long slab(void)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	char line[200];
+	long kib = -1;
+
+	while (f && kib < 0 && fgets(line, sizeof(line), f))
+		sscanf(line, "Slab: %ld", &kib);
+	if (f)
+		fclose(f);
+	return kib;
+}
+
+TEST_F(wait, an_unread_event_keeps_no_key)		/* K6, K13 */
+{
+	int i, n = alz_full() ? 50000 : 5000;
+	static char key[ASYNCLAZY_KEY_MAX];
+	struct asynclazy_stats s;
+	struct alz small;
+	long before;
+
+	memset(key, 'k', sizeof(key));
+	ASSERT_EQ(0, alz_setup(&small, 14, 1 << 20));
+	before = slab();
+	ASSERT_LT(0, before);
+	for (i = 0; i < n; i++) {
+		memcpy(key, &i, sizeof(i));
+		alz_claim_fill(&small, &self->c, key, sizeof(key), INIT | EVENT | FOLLOW);
+		self->c.cookie = i;
+		ASSERT_EQ(0, alz_claim_raw(&small, &self->c));
+		ASSERT_EQ(ASYNCLAZY_RESULT_TICKET, self->c.out_result);
+		ASSERT_EQ(0, alz_abandon(&small, self->c.out_ticket));
+	}
+	ASSERT_EQ(0, alz_stats(small.cache, &s));
+	EXPECT_EQ(n, s.out_waits_now);
+	EXPECT_GT(n, slab() - before) TH_LOG("%ld KiB before, now %ld", before, slab());
+	for (i = 0; i < n; ) {
+		int got = alz_events(&small, self->e, 16, ALZ_SOON_MS);
+
+		ASSERT_LT(0, got);
+		EXPECT_EQ(i, self->e[0].cookie);
+		EXPECT_EQ(ECANCELED, self->e[0].error);
+		i += got;
+	}
+	EXPECT_TRUE(alz_await_waits(&small, 0));
+	alz_leave(&small);
+}
+
 /*
  * The fd of one wait
  */

@@ -621,6 +621,22 @@ TEST(stats_are_the_tally)
 	alazy_cache_close(cache);
 }
 
+TEST(owner_is_who_made_the_cache)
+{
+	struct alazy_cache_opts opts = { .size = sizeof(opts), .mode = 0640 };
+	struct alazy_cache *cache = alazy_cache_open(NULL, &opts);
+	uint32_t uid = 12345, mode = 12345;
+
+	assert_non_null(cache);
+	check_eq(alazy_cache_owner(cache, &uid, &mode), 0);
+	check_eq(uid, geteuid());
+	check_eq(mode, strcmp(alazy_backend(cache), "kernel") ? 0600 : 0640);
+	check_eq(alazy_cache_owner(cache, NULL, NULL), 0);
+	check_eq(alazy_cache_owner(NULL, &uid, &mode), -EINVAL);
+	check_detail("cache");
+	alazy_cache_close(cache);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -641,6 +657,7 @@ int main(void)
 		cmocka_unit_test(detail_is_empty_after_a_call_that_did_not_fail),
 		cmocka_unit_test(detail_is_of_the_thread),
 		cmocka_unit_test(stats_are_the_tally),
+		cmocka_unit_test(owner_is_who_made_the_cache),
 	};
 
 	return RUN_TESTS(tests);
