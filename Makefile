@@ -57,6 +57,12 @@ $(BUILD)/kmod-%/asynclazy.ko: $(KSRC) | $(BUILD)/kernels/%/release
 	$(call kmod-build,$(BUILD)/kernels/$*/headers)
 $(BUILD)/kmod-%-clang/asynclazy.ko: $(KSRC) tests/static/clang-as-gcc | $(BUILD)/kernels/%/release
 	$(call kmod-build,$(BUILD)/kernels/$*/headers,CC=$(abspath tests/static/clang-as-gcc))
+# A module that claims another ABI, to test that the library refuses it.
+$(BUILD)/kmod-%-abi/asynclazy.ko: $(KSRC) | $(BUILD)/kernels/%/release
+	@mkdir -p $(@D)
+	@cp -r Kbuild kmod $(@D)
+	@sed -i 's/^\(#define ASYNCLAZY_ABI_VERSION\).*/\1 999/' $(@D)/kmod/uapi/linux/asynclazy.h
+	$(MAKE) -s -C $(BUILD)/kernels/$*/headers M=$(abspath $(@D)) modules
 .PRECIOUS: $(BUILD)/kernels/%/release $(BUILD)/kmod-%/asynclazy.ko
 
 .PHONY: run

@@ -217,6 +217,38 @@ TEST(get_and_find_use_the_same_hash)
 	free(m);
 }
 
+/* K1: a module of another ABI is refused, and the text says what to do. */
+TEST(k1_another_abi_is_refused_with_a_clear_text)
+{
+	const struct asynclazy_header good = {
+		.magic = ASYNCLAZY_MAGIC,
+		.abi_version = ASYNCLAZY_ABI_VERSION,
+		.header_size = ASYNCLAZY_HEADER_SIZE,
+		.bucket_count = 8,
+		.granule_shift = ASYNCLAZY_GRANULE_SHIFT,
+	};
+	struct asynclazy_header h = good;
+
+	check_eq(alz_view_check(&h), 0);
+	h.abi_version = 7;
+	check_eq(alz_view_check(&h), -EPROTO);
+	check(strstr(alazy_strerror_detail(), "ABI 7"));
+	check(strstr(alazy_strerror_detail(), "same release"));
+	h = good;
+	h.magic++;
+	check_eq(alz_view_check(&h), -EPROTO);
+	check(strstr(alazy_strerror_detail(), "asynclazy.ko"));
+	h = good;
+	h.granule_shift = 4;
+	check_eq(alz_view_check(&h), -EPROTO);
+	h = good;
+	h.bucket_count = 3;
+	check_eq(alz_view_check(&h), -EPROTO);
+	h = good;
+	h.header_size = 8;
+	check_eq(alz_view_check(&h), -EPROTO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +258,7 @@ int main(void)
 		cmocka_unit_test(many_of_one_tag_in_a_bucket),
 		cmocka_unit_test(records_with_an_end_are_compared_with_the_clock),
 		cmocka_unit_test(get_and_find_use_the_same_hash),
+		cmocka_unit_test(k1_another_abi_is_refused_with_a_clear_text),
 	};
 
 	return RUN_TESTS(tests);
