@@ -17,6 +17,7 @@ static int alz_call_info(struct alz_call *call)
 	info->out_abi_version = ASYNCLAZY_ABI_VERSION;
 	info->out_key_max = ASYNCLAZY_KEY_MAX;
 	info->out_features = ASYNCLAZY_FEATURE_STABLE;
+	alz_shared_reap();
 	alz_user_info(current_uid(), info);
 	return 0;
 }
@@ -68,6 +69,8 @@ static int alz_call_create(struct alz_call *call)
 	err = alz_call_new_fd(call);
 	if (err)
 		return err;
+	/* what ended namespaces left behind is not to count */
+	alz_shared_reap();
 	shared = alz_shared_create(create, name, &created);
 	if (IS_ERR(shared))
 		return PTR_ERR(shared);

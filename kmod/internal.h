@@ -62,7 +62,7 @@ struct alz_shared {
 	kuid_t uid;			/* constant */
 	kgid_t gid;			/* constant */
 	umode_t mode;			/* constant */
-	struct ipc_namespace *ipc_ns;	/* constant, counted; NULL: anonymous */
+	struct ipc_namespace *ipc_ns;	/* alz_names_lock; counted while it has a name */
 	u32 name_size;			/* constant; 0: anonymous */
 	char name[ASYNCLAZY_NAME_MAX];	/* constant */
 };
@@ -74,6 +74,7 @@ int alz_shared_unlink(const char *name, u32 name_size);
 void alz_shared_get(struct alz_shared *shared);
 void alz_shared_put(struct alz_shared *shared);
 void alz_shared_release(struct kref *refs);
+void alz_shared_reap(void);
 void alz_shared_unlink_all(void);
 struct file *alz_shared_file(struct alz_shared *shared, fmode_t access);
 

@@ -43,9 +43,6 @@ void alz_shared_put(struct alz_shared *shared)
 	if (!refcount_dec_and_test(&shared->uses))
 		return;
 	alz_user_uncharge(shared->user, shared->bytes);
-	/* put_ipc_ns() itself is not exported everywhere */
-	if (shared->ipc_ns)
-		shared->ipc_ns->ns.ops->put(&shared->ipc_ns->ns);
 	kref_put(&shared->refs, alz_shared_release);
 }
 
@@ -60,6 +57,52 @@ static struct alz_shared *alz_name_find(const char *name, u32 name_size)
 		    !memcmp(shared->name, name, name_size))
 			return shared;
 	return NULL;
+}
+
+/* Take the name of a cache away; @to holds it until its use is put. */
+static void alz_name_drop(struct alz_shared *shared, struct list_head *to)
+{
+	lockdep_assert_held(&alz_names_lock);
+	list_move(&shared->link, to);
+	/* put_ipc_ns() itself is not exported everywhere */
+	shared->ipc_ns->ns.ops->put(&shared->ipc_ns->ns);
+	shared->ipc_ns = NULL;
+}
+
+static void alz_names_put(struct list_head *dropped)
+{
+	struct alz_shared *shared, *next;
+
+	list_for_each_entry_safe(shared, next, dropped, link) {
+		list_del_init(&shared->link);
+		alz_shared_put(shared);
+	}
+}
+
+/* Nobody is in the namespace, or can get into it: only names count it. */
+static bool alz_ipc_ns_ended(struct ipc_namespace *ipc_ns)
+{
+	struct alz_shared *shared;
+	unsigned int names = 0;
+
+	lockdep_assert_held(&alz_names_lock);
+	list_for_each_entry(shared, &alz_names, link)
+		names += shared->ipc_ns == ipc_ns;
+	return refcount_read(&ipc_ns->ns.count) == names;
+}
+
+/** alz_shared_reap() - unlink the caches whose IPC namespace has ended */
+void alz_shared_reap(void)
+{
+	struct alz_shared *shared, *next;
+	LIST_HEAD(dropped);
+
+	mutex_lock(&alz_names_lock);
+	list_for_each_entry_safe(shared, next, &alz_names, link)
+		if (alz_ipc_ns_ended(shared->ipc_ns))
+			alz_name_drop(shared, &dropped);
+	mutex_unlock(&alz_names_lock);
+	alz_names_put(&dropped);
 }
 
 static bool alz_shared_may(const struct alz_shared *shared, fmode_t access)
@@ -111,8 +154,6 @@ static struct alz_shared *alz_shared_new(const struct asynclazy_create *create,
 	shared->uid = current_fsuid();
 	shared->gid = current_fsgid();
 	shared->mode = create->mode ? create->mode : 0600;
-	if (create->name_size)
-		shared->ipc_ns = get_ipc_ns(alz_ipc_ns());
 	shared->name_size = create->name_size;
 	memcpy(shared->name, name, create->name_size);
 	return shared;
@@ -152,6 +193,7 @@ static struct alz_shared *alz_shared_named(const struct asynclazy_create *create
 		if (fresh) {
 			/* the name is a use too: a cache outlives its users */
 			alz_shared_get(fresh);
+			fresh->ipc_ns = get_ipc_ns(alz_ipc_ns());
 			list_add(&fresh->link, &alz_names);
 			shared = fresh;
 		}
@@ -212,6 +254,7 @@ struct alz_shared *alz_shared_open(const char *name, u32 name_size, fmode_t acce
 int alz_shared_unlink(const char *name, u32 name_size)
 {
 	struct alz_shared *shared;
+	LIST_HEAD(dropped);
 	int err = 0;
 
 	mutex_lock(&alz_names_lock);
@@ -221,10 +264,9 @@ int alz_shared_unlink(const char *name, u32 name_size)
 	else if (!uid_eq(current_fsuid(), shared->uid) && !capable(CAP_SYS_ADMIN))
 		err = -EACCES;
 	else
-		list_del_init(&shared->link);
+		alz_name_drop(shared, &dropped);
 	mutex_unlock(&alz_names_lock);
-	if (!err)
-		alz_shared_put(shared);
+	alz_names_put(&dropped);
 	return err;
 }
 
@@ -232,11 +274,13 @@ int alz_shared_unlink(const char *name, u32 name_size)
 void alz_shared_unlink_all(void)
 {
 	struct alz_shared *shared, *next;
+	LIST_HEAD(dropped);
 
-	list_for_each_entry_safe(shared, next, &alz_names, link) {
-		list_del(&shared->link);
-		alz_shared_put(shared);
-	}
+	mutex_lock(&alz_names_lock);
+	list_for_each_entry_safe(shared, next, &alz_names, link)
+		alz_name_drop(shared, &dropped);
+	mutex_unlock(&alz_names_lock);
+	alz_names_put(&dropped);
 }
 
 /** alz_geometry_fill() - serve GEOMETRY */

@@ -541,4 +541,28 @@ TEST_F(device, a_name_is_not_in_later_namespaces)	/* K1, K15 */
 	}
 }
 
+/* Containers that come and go must not use up their user's quota. */
+TEST_F(device, ended_namespaces_leave_nothing_on_the_quota)	/* K1, K13, K15 */
+{
+	struct asynclazy_info info;
+	int n, status;
+
+	ASSERT_EQ(0, alz_info(&info));
+	for (n = 0; n < (int)info.out_caches_max + 10; n++) {
+		status = IN_NAMESPACE({
+			int dev = alz_device(O_RDWR);
+			struct asynclazy_create c;
+			struct asynclazy_info now;
+
+			CHECK(1, !alz_create(dev, &c, self->name, STABLE | EXCLUSIVE, 64, 1));
+			CHECK(2, !alz_info(&now));
+			/* at most those of the previous ones, which may be ending still */
+			CHECK(3, now.out_caches_used <= 4);
+		});
+		if (status == 100)
+			SKIP(return, "no IPC namespaces here");
+		ASSERT_EQ(0, status) TH_LOG("namespace %d", n);
+	}
+}
+
 TEST_HARNESS_MAIN
