@@ -10,7 +10,6 @@
 VERSION := 0.1.0
 BUILD ?= build
 PREFIX ?= /usr/local
-CC ?= gcc
 CFLAGS ?= -O2 -g
 KVERS ?= 6.12 6.1
 KDIR ?= /lib/modules/$(shell uname -r)/build

@@ -39,7 +39,10 @@ static __poll_t alz_waitfd_poll(struct file *file, poll_table *pt)
 
 static ssize_t alz_waitfd_copy(struct alz_waitfd *wf, struct iov_iter *to)
 {
-	struct asynclazy_event event = { .cookie = wf->waiter.cookie };
+	struct asynclazy_event event = {
+		.cookie = wf->waiter.cookie,
+		.cache_id = wf->shared->id,
+	};
 	struct alz_answer answer;
 	size_t detail;
 

@@ -86,3 +86,4 @@ install-lib: lib
 	install -m 644 $(BUILD)/lib/asynclazy.pc $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 644 $(LIB_MAN3) $(DESTDIR)$(MANDIR)/man3
 	install -m 644 $(LIB_MAN7) $(DESTDIR)$(MANDIR)/man7
+	[ -n "$(DESTDIR)" ] || ldconfig

@@ -98,7 +98,7 @@ int alz_arena_reserve(struct alz_cache *cache, u64 size, u64 *offset)
  * alz_arena_give_back() - undo a reservation that will not be used
  * @cache: the cache
  * @offset: from the start of the arena
- * @size: bytes at @detail
+ * @size: bytes
  *
  * The last one is simply taken back; an earlier one becomes a hole, so that
  * the records of a segment can be walked.

@@ -148,6 +148,7 @@ static void alz_event_fill(struct asynclazy_event *event, const struct alz_waite
 
 	memset(event, 0, sizeof(*event));
 	event->cookie = w->cookie;
+	event->cache_id = w->client->cache->header->cache_id;
 	if (w->state == ALZ_OFFERED) {
 		event->result = ASYNCLAZY_RESULT_TICKET;
 		event->ticket = w->ticket;

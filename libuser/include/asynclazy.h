@@ -10,6 +10,9 @@
  * errno. After an error alazy_strerror_detail() has a sentence that says what
  * was wrong and what to do, or the initialiser's own text.
  *
+ * Pointers are not NULL unless the comment of the function allows it. Blocking
+ * calls go on after a signal; give them a deadline to end them.
+ *
  * Threads: every function may be called from any thread, except that one
  * struct alazy_ref or struct alazy_ticket is used by one thread at a time.
  * The library starts no thread, installs no signal handler and owns no event
@@ -22,7 +25,8 @@
  *  - write to, or free, the memory behind a ref;
  *  - use a ref after alazy_ref_put(), or any object after its close or free;
  *  - close the descriptor that alazy_fd() returns;
- *  - call alazy_cache_close() while another thread is in a call on that cache;
+ *  - call alazy_cache_close() while another thread is in a call on that cache,
+ *    or from a callback of that cache;
  *  - block in a callback or initialiser on a key that this very thread is to
  *    initialise: its ticket may be among the events that wait behind it.
  */
@@ -88,8 +92,8 @@ struct alazy_cache_opts {
  * ALAZY_BACKEND=kernel|local decides in place of AUTO.
  *
  * Return: the cache, owned by the caller until alazy_cache_close(); NULL with
- * errno set: ENODEV (no module), EACCES, EEXIST, ENOENT, EINVAL, EDQUOT,
- * EPROTO (a module of another ABI), ENOMEM, EMFILE.
+ * errno set: ENODEV (no module), EACCES, EEXIST, ENOENT, EINVAL, E2BIG (newer
+ * options), EDQUOT, EPROTO (a module of another ABI), ENOMEM, EMFILE.
  */
 struct alazy_cache *alazy_cache_open(const char *name,
 				     const struct alazy_cache_opts *opts);
@@ -148,7 +152,8 @@ uint64_t alazy_cache_len(const struct alazy_cache *cache);
  * @priv: the library's
  *
  * From a successful get until alazy_ref_put() the bytes stay where and what
- * they are, whatever is set or invalidated meanwhile.
+ * they are, whatever is set or invalidated meanwhile. On the kernel backend the
+ * memory is mapped read-only; on the local backend it is this process's own.
  */
 struct alazy_ref {
 	const void *data;
@@ -190,7 +195,8 @@ struct alazy_ticket {
  * @ticket: the ticket
  * @data: @size bytes, copied; may be NULL if @size is 0
  * @size: bytes
- * @ttl_ns: nanoseconds until the value counts as absent; 0 or ALAZY_NEVER: never
+ * @ttl_ns: nanoseconds until the value counts as absent; 0 or ALAZY_NEVER: never.
+ *	Its room in the cache is not given back in this version.
  *
  * Return: 0; -ESTALE; -EFBIG (larger than the cache takes) or -ENOSPC (the
  * cache is full): the ticket is then still held, fail or abandon it.
@@ -258,7 +264,8 @@ typedef int (*alazy_init_fn)(const struct alazy_ticket *ticket,
  * fence. If the initialiser dies or abandons, the oldest waiter's @init runs.
  *
  * Return: 0; the error that the flight ended with, as a negative errno;
- * -ECANCELED (given up, nobody took over); -ENOSPC, -EFBIG, -EACCES (read-only
+ * -ECANCELED (given up, nobody took over); -EOWNERDEAD (the initialiser died
+ * and no waiter could take over; without @init only); -ENOSPC, -EFBIG, -EACCES (read-only
  * cache, no value), -EDQUOT, -ENOMEM, -EINVAL.
  */
 int alazy_cache_get(struct alazy_cache *cache, const void *key, size_t key_size,

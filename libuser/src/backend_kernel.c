@@ -35,8 +35,7 @@ static int alz_device_error(int err)
 	case -ENXIO:
 	case -ENODEV:
 		return alz_error(-ENODEV, "the asynclazy module is not loaded, " ALZ_DEVICE " "
-				 "is not there: load it with \"modprobe asynclazy\" or "
-				 "\"insmod asynclazy.ko\", or use a cache of this process "
+				 "is not there: load it with \"insmod asynclazy.ko\", or use a cache of this process "
 				 "alone with ALAZY_BACKEND_LOCAL");
 	case -EACCES:
 	case -EPERM:
@@ -313,7 +312,6 @@ static int alz_kernel_read_wait(struct alazy_cache *cache, int fd, struct alz_wa
 	};
 	ssize_t n;
 
-	(void)cache;
 	if (fd < 0 || !alz_is_wait(fd))
 		return -EBADF;
 	do {
@@ -321,7 +319,9 @@ static int alz_kernel_read_wait(struct alazy_cache *cache, int fd, struct alz_wa
 	} while (n == -EINTR);
 	if (n < 0)
 		return n;
-	if ((size_t)n < sizeof(w->event))
+	/* of another cache: its offset means nothing here, and it can be read there */
+	if ((size_t)n < sizeof(w->event) ||
+	    w->event.cache_id != cache->view.header->cache_id)
 		return -EBADF;
 	w->event.detail_size = n - sizeof(w->event);
 	return 0;

@@ -33,7 +33,7 @@ static int alz_opts_tail(const struct alazy_cache_opts *opts)
 	size_t i;
 
 	for (i = sizeof(*opts); i < opts->size; i++)
-		if (p[i])
+		if (opts->size > 4096 || p[i])
 			return alz_error(-E2BIG, "the options (size %u) are newer than this "
 					 "library: install the libasynclazy that the program "
 					 "was built for", opts->size);
@@ -344,5 +344,7 @@ ALZ_PUBLIC int alazy_cache_stats(struct alazy_cache *cache, struct alazy_stats *
 		       offsetof(struct alazy_stats, waits_now) -
 		       offsetof(struct alazy_stats, claims), "the figures correspond");
 	memcpy(&stats->claims, &s.out_claims, sizeof(*stats) - sizeof(stats->size));
+	/* what a newer program asks for and this library does not know */
+	memset(stats + 1, 0, size - sizeof(*stats));
 	return alz_ok();
 }

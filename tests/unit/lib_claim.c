@@ -400,6 +400,27 @@ TEST(closed_wait_fds_leave_nothing_behind)
 	alazy_cache_close(cache);
 }
 
+/* Its offset would lead nowhere; the right cache can still read it. */
+TEST(wait_read_in_another_cache_is_refused)
+{
+	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_cache *other = open_cache(0, 0);
+	struct alazy_ticket t = take(cache, "k");
+	struct alazy_answer a, r;
+
+	check_eq(claim(cache, "k", ALAZY_CLAIM_FD, NULL, &a),
+		 ALAZY_ANSWER_PENDING);
+	publish_int(&t, 5);
+	check_eq(alazy_wait_read(other, a.fd, &r), -EBADF);
+	check_detail("descriptor");
+	check_eq(alazy_wait_read(cache, a.fd, &r), 0);
+	check_eq(ref_int(&r.ref), 5);
+	alazy_ref_put(&r.ref);
+	close(a.fd);
+	alazy_cache_close(other);
+	alazy_cache_close(cache);
+}
+
 TEST(wait_read_of_another_descriptor_is_refused)
 {
 	struct alazy_cache *cache = open_cache(0, 0);
@@ -433,6 +454,7 @@ int main(void)
 		cmocka_unit_test(closed_wait_fd_ends_its_wait),
 		cmocka_unit_test(closed_wait_fds_leave_nothing_behind),
 		cmocka_unit_test(wait_read_of_another_descriptor_is_refused),
+		cmocka_unit_test(wait_read_in_another_cache_is_refused),
 	};
 
 	return RUN_TESTS(tests);

@@ -65,7 +65,8 @@ static void help(void)
 "\n"
 "Exit status: the command's, or 128+n if signal n ended it; 124 time out; 126,\n"
 "127 the command cannot be run, is not found; 64 usage; 65 the key holds\n"
-"something else; 69 the module is not loaded; 71 the system refused; 77 no\n"
+"something else; 69 the module is not loaded; 71 the system refused; 74 the\n"
+"output cannot be written; 77 no\n"
 "permission.\n", stdout);
 }
 

@@ -42,7 +42,7 @@ static int cannot_open(const struct store *store, int error)
 	switch (error) {
 	case ENODEV:
 		say("the asynclazy module is not loaded: there is no /dev/asynclazy.\n"
-		    "Load it as root: `modprobe asynclazy`, or `insmod asynclazy.ko` in the folder where it was built.");
+		    "Load it as root: `insmod asynclazy.ko` in the folder where it was built, or `modprobe asynclazy` if it is installed.");
 		return STATUS_UNAVAILABLE;
 	case EPROTO:
 		say("the asynclazy module is of another version than this program: %s",

@@ -467,7 +467,7 @@ struct asynclazy_event {
 	__u32 flags;			/* ASYNCLAZY_EVENT_* */
 	__u32 detail_size;		/* bytes of text */
 	__u32 pad;
-	__u64 reserved;
+	__u64 cache_id;			/* that @offset is in */
 };
 
 #define ASYNCLAZY_IOC_TYPE		0xA7
