@@ -67,7 +67,7 @@ TEST_F(wait, an_event_tells_the_outcome)		/* K6 */
 	EXPECT_EQ(0, e->flags);
 	EXPECT_EQ(0, e->detail_size);
 	EXPECT_EQ(0, e->pad);
-	EXPECT_EQ(0, e->reserved);
+	EXPECT_EQ(self->b.header->cache_id, e->cache_id);
 	EXPECT_EQ(0, alz_poll(self->b.client, 0));
 	EXPECT_TRUE(alz_await_waits(&self->a, 0));
 }
