@@ -12,7 +12,9 @@
  * partner of the store is the reader's address dependency from the slot's word
  * to the record.
  *
- * Publish order: record complete, slot stored, waiters told, ticket gone.
+ * Publish order: the record is complete, the slot is stored, and under the same
+ * hold of the lock the ticket goes and the waiters are told. Where they are
+ * many, the rest of them are told after the lock was let go in between.
  */
 #ifndef ALZ_CORE_H
 #define ALZ_CORE_H
