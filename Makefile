@@ -62,6 +62,18 @@ $(BUILD)/kmod-%-abi/asynclazy.ko: $(KSRC) | $(BUILD)/kernels/%/release
 	@cp -r Kbuild kmod $(@D)
 	@sed -i 's/^\(#define ASYNCLAZY_ABI_VERSION\).*/\1 999/' $(@D)/kmod/uapi/linux/asynclazy.h
 	$(MAKE) -s -C $(BUILD)/kernels/$*/headers M=$(abspath $(@D)) modules
+# Debug kernels change with their configuration, and modules with them.
+DEBUG_KERNELS := kasan kcsan
+$(DEBUG_KERNELS:%=$(BUILD)/kernels/%/release): $(BUILD)/kernels/%/release: \
+		tools/vm/config/base tools/vm/config/% tools/vm/kernel
+	tools/vm/kernel $*
+	@touch $@
+$(DEBUG_KERNELS:%=$(BUILD)/kmod-%/asynclazy.ko): $(BUILD)/kmod-%/asynclazy.ko: $(BUILD)/kernels/%/release
+$(BUILD)/bugs-%/bugs.ko: tests/vm/bugs/bugs.c tests/vm/bugs/Kbuild $(BUILD)/kernels/%/release
+	@mkdir -p $(@D)
+	@cp tests/vm/bugs/* $(@D)
+	$(MAKE) -s -C $(BUILD)/kernels/$*/headers M=$(abspath $(@D)) modules
+	@touch $@
 .PRECIOUS: $(BUILD)/kernels/%/release $(BUILD)/kmod-%/asynclazy.ko
 
 .PHONY: run

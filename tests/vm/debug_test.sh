@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The debug kernels prove themselves: a module with one deliberate bug of each
+# kind is loaded, and tools/vm/run must fail and show the report of that kind.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+
+if [[ ${1-} == --help ]]; then
+	cat <<'EOF'
+Usage: tests/vm/debug_test.sh
+Loads tests/vm/bugs into the kernels kasan and kcsan; prints KTAP.
+ALZ_FULL=1: one boot for each bug, where the short run takes several at once.
+EOF
+	exit 0
+fi
+build=${BUILD:-build}
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+n=0 failed=0
+
+declare -A report=(
+	[uaf]='KASAN: slab-use-after-free in bug_uaf'
+	[bounds]='KASAN: slab-out-of-bounds in bug_bounds'
+	[double-free]='KASAN: double-free in bug_double_free'
+	[inversion]='WARNING: possible circular locking dependency'
+	[atomic]='BUG: scheduling while atomic: insmod'
+	[leak]='kmemleak: [0-9]+ new suspected memory leaks'
+	[list]='list_del corruption'
+	[shift]='UBSAN: shift-out-of-bounds in .*bugs.c'
+	[race]='KCSAN: data-race in racer'
+)
+
+boot() { # KERNEL LEAKS BUG...: sets status
+	local kernel=$1 leaks=$2
+	shift 2
+	cat >"$tmp/insert" <<'EOF'
+for b; do insmod /bugs.ko bug=$b || exit 1; rmmod bugs; done
+EOF
+	# without multi-shot KASAN would only report the first
+	tools/vm/run --kernel "$kernel" --no-module ${leaks:+--leaks} --timeout 300 \
+		--append kasan_multi_shot --file "$build/bugs-$kernel/bugs.ko:/bugs.ko" \
+		--file "$tmp/insert:/insert" --quiet-console -- sh /insert "$@" \
+		>"$tmp/out" 2>&1
+	status=$?
+}
+
+check() { # NAME CONDITION...
+	local name=$1
+	shift
+	n=$((n + 1))
+	if "$@"; then
+		echo "ok $n $name"
+	else
+		failed=$((failed + 1))
+		sed 's/^/# /' "$tmp/out"
+		echo "not ok $n $name"
+	fi
+}
+
+caught() { # BUG
+	[ "$status" = 125 ] && grep -qE "${report[$1]}" "$tmp/out"
+}
+
+# Lockdep goes out at the first report of another kind; kmemleak's comes last.
+batches=('inversion uaf bounds double-free atomic list shift leak')
+[ -z "${ALZ_FULL-}" ] || batches=(inversion uaf bounds double-free atomic list shift leak)
+
+echo "TAP version 13"
+echo "1..11"
+boot kasan leaks none
+check "kasan: no bug, no report" test "$status" = 0
+for batch in "${batches[@]}"; do
+	leaks=
+	[[ $batch != *leak* ]] || leaks=1
+	# shellcheck disable=SC2086  # a list
+	boot kasan "$leaks" $batch
+	for bug in $batch; do
+		check "kasan: $bug is caught" caught "$bug"
+	done
+done
+boot kcsan '' none
+check "kcsan: no bug, no report" test "$status" = 0
+boot kcsan '' race
+check "kcsan: race is caught" caught race
+echo "# totals: pass:$((n - failed)) fail:$failed skip:0"
+[ "$failed" = 0 ]
