@@ -32,17 +32,27 @@ static int alz_name_get(char *name, u64 address, u32 size)
 	return memchr(name, 0, size) ? -EINVAL : 0;
 }
 
-/* Consumes the count of @shared. */
+/* A call that failed has made no name. */
+static void alz_create_undo(struct alz_call *call)
+{
+	alz_shared_forget(call->new_file->private_data);
+}
+
+/* Consumes the count of @shared; @created: by this call. */
 static int alz_call_cache_fd(struct alz_call *call, struct alz_shared *shared,
-			     fmode_t access)
+			     fmode_t access, bool created)
 {
 	struct file *file = alz_shared_file(shared, access);
 
 	if (IS_ERR(file)) {
+		if (created)
+			alz_shared_forget(shared);
 		alz_shared_put(shared);
 		return PTR_ERR(file);
 	}
 	call->new_file = file;
+	if (created)
+		call->undo = alz_create_undo;
 	return 0;
 }
 
@@ -77,7 +87,7 @@ static int alz_call_create(struct alz_call *call)
 	create->out_fd = call->new_fd;
 	create->out_created = created;
 	create->out_cache_id = shared->id;
-	return alz_call_cache_fd(call, shared, FMODE_READ | FMODE_WRITE);
+	return alz_call_cache_fd(call, shared, FMODE_READ | FMODE_WRITE, created);
 }
 
 static int alz_call_open(struct alz_call *call)
@@ -104,7 +114,7 @@ static int alz_call_open(struct alz_call *call)
 		return PTR_ERR(shared);
 	open->out_fd = call->new_fd;
 	open->out_cache_id = shared->id;
-	return alz_call_cache_fd(call, shared, access);
+	return alz_call_cache_fd(call, shared, access, false);
 }
 
 static int alz_call_unlink(struct alz_call *call)

@@ -71,6 +71,7 @@ struct alz_shared *alz_shared_create(const struct asynclazy_create *create,
 				     const char *name, bool *created);
 struct alz_shared *alz_shared_open(const char *name, u32 name_size, fmode_t access);
 int alz_shared_unlink(const char *name, u32 name_size);
+void alz_shared_forget(struct alz_shared *shared);
 void alz_shared_get(struct alz_shared *shared);
 void alz_shared_put(struct alz_shared *shared);
 void alz_shared_release(struct kref *refs);

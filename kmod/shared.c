@@ -270,6 +270,18 @@ int alz_shared_unlink(const char *name, u32 name_size)
 	return err;
 }
 
+/** alz_shared_forget() - take the name away again, if there is one; who opened it keeps it */
+void alz_shared_forget(struct alz_shared *shared)
+{
+	LIST_HEAD(dropped);
+
+	mutex_lock(&alz_names_lock);
+	if (shared->ipc_ns)
+		alz_name_drop(shared, &dropped);
+	mutex_unlock(&alz_names_lock);
+	alz_names_put(&dropped);
+}
+
 /** alz_shared_unlink_all() - the module goes; no fd is left */
 void alz_shared_unlink_all(void)
 {

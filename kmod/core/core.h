@@ -115,6 +115,7 @@ struct alz_waiter {
 	struct alz_client *client;
 	u64 cookie;
 	u64 ticket;
+	u64 generation;			/* that @ticket was granted for */
 	u32 attempt;
 	u8 kind;
 	u8 state;			/* read by sleepers without the lock */

@@ -153,7 +153,7 @@ static void alz_event_fill(struct asynclazy_event *event, const struct alz_waite
 		event->result = ASYNCLAZY_RESULT_TICKET;
 		event->ticket = w->ticket;
 		event->attempt = w->attempt;
-		event->generation = f->generation;
+		event->generation = w->generation;
 		event->offset = ASYNCLAZY_NO_RECORD;
 		return;
 	}

@@ -141,6 +141,7 @@ static bool alz_flight_offer(struct alz_cache *cache, struct alz_flight *f)
 		alz_flight_grant(cache, f, w->client);
 		cache->count.handovers++;
 		w->ticket = f->ticket;
+		w->generation = f->generation;
 		w->attempt = f->attempt;
 		alz_wait_deliver(w, ALZ_OFFERED);
 		return true;

@@ -114,7 +114,7 @@ void alz_wait_answer(const struct alz_waiter *w, struct alz_answer *answer)
 		answer->error = 0;
 		answer->ticket = w->ticket;
 		answer->attempt = w->attempt;
-		answer->generation = f->generation;
+		answer->generation = w->generation;
 		answer->offset = ASYNCLAZY_NO_RECORD;
 		return;
 	}

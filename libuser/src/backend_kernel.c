@@ -273,8 +273,11 @@ static ssize_t alz_read_now(int fd, struct iovec *iov, int n)
 	ssize_t ret = preadv2(fd, iov, n, -1, RWF_NOWAIT);
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
-	if (ret < 0 && errno == EOPNOTSUPP)
-		ret = poll(&p, 1, 0) > 0 ? readv(fd, iov, n) : (errno = EAGAIN, -1);
+	if (ret < 0 && errno == EOPNOTSUPP) {
+		if (poll(&p, 1, 0) <= 0)
+			return -EAGAIN;
+		ret = readv(fd, iov, n);
+	}
 	return ret < 0 ? -errno : ret;
 }
 

@@ -109,6 +109,8 @@ static void alz_answer_fill(struct alazy_answer *a, struct alazy_cache *cache,
 		if (c->flags & ASYNCLAZY_CLAIM_FD)
 			a->fd = c->out_fd;
 		break;
+	default:	/* EMPTY */
+		break;
 	}
 }
 

@@ -168,7 +168,7 @@ void alz_async_free_all(struct alazy_cache *cache);
 
 /* async.c */
 int alz_async_get(const struct alz_ask *ask, const struct asynclazy_record *found,
-		  alazy_done_fn done, void *ctx, struct alazy_wait **wait);
+		  alazy_done_fn done, void *ctx, struct alazy_wait **handle);
 void alz_async_serve(struct alazy_wait *wait, const struct asynclazy_event *event);
 
 /* fork.c */

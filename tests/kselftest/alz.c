@@ -3,6 +3,7 @@
 #include "alz.h"
 
 #include <dirent.h>
+#include <sys/utsname.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -25,6 +26,14 @@ bool alz_full(void)
 	const char *full = getenv("ALZ_FULL");
 
 	return full && !strcmp(full, "1");
+}
+
+/* One of tools/vm/kernel: slow, and its allocator is not the usual one. */
+bool alz_debug_kernel(void)
+{
+	struct utsname u;
+
+	return !uname(&u) && strstr(u.release, "-alz-");
 }
 
 __u64 alz_rand(__u64 *state)

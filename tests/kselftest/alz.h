@@ -29,6 +29,15 @@
 
 #include <linux/asynclazy.h>
 
+/*
+ * The harness gives a test 30 s. An emulated debug kernel may need more, and
+ * a test that hangs is found out all the same.
+ */
+#ifdef TEST_TIMEOUT_DEFAULT
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 300
+#endif
+
 #define ALZ_DEVICE	"/dev/asynclazy"
 #define ALZ_PARAMETERS	"/sys/module/asynclazy/parameters/"
 #define ALZ_POISON	0xa5
@@ -96,6 +105,7 @@ struct alz_blocker {
 
 __u64 alz_now(void);
 bool alz_full(void);
+bool alz_debug_kernel(void);
 __u64 alz_rand(__u64 *state);
 int alz_device(int flags);
 int alz_call(int fd, unsigned long nr, void *arg);

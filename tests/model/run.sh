@@ -1,22 +1,31 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# Checks the models exhaustively with spin, and that each fails when what it is
-# about is taken away. The litmus test needs herd7, which Debian 12 has not.
+# Checks the models exhaustively, and that each fails when what it is about is
+# taken away:
+#   flight, publish, pin	in Promela, with spin
+#   explore			the core's real code, by our own explorer
+#   publish, pin .litmus	with herd7, which Debian has not; skipped without
 set -u
 cd "$(dirname "$0")" || exit 1
-build=$(cd ../.. && mkdir -p "${BUILD:-build}/model" && cd "${BUILD:-build}/model" && pwd)
+here=$PWD
+top=$(cd ../.. && pwd)
+build=$(cd "$top" && mkdir -p "${BUILD:-build}/model" && cd "${BUILD:-build}" && pwd)
+full=${ALZ_FULL:-0}
 case ${1-} in
 -h | --help)
-	echo "usage: tests/model/run.sh"
+	echo "usage: [ALZ_FULL=1] tests/model/run.sh [flight|publish|pin|explore|litmus]..."
 	exit 0
 	;;
 esac
-command -v spin >/dev/null || {
-	echo "tests/model/run.sh: spin is missing; install the package spin" >&2
-	exit 1
-}
+parts=("$@")
+for tool in spin patch; do
+	command -v "$tool" >/dev/null || {
+		echo "tests/model/run.sh: $tool is missing; install the package $tool" >&2
+		exit 1
+	}
+done
 
-n=0 failed=0 skipped=0
+n=0 failed=0 skipped=0 all_states=0 all_runs=0
 verdict() { # OK NAME
 	n=$((n + 1))
 	if [ "$1" = 1 ]; then
@@ -27,45 +36,212 @@ verdict() { # OK NAME
 	fi
 }
 
-# search MODEL FLAGS...: prints "errors states"
-search() {
-	local model=$1 dir=$build/$1
-	shift
-	rm -rf "$dir"
-	mkdir -p "$dir"
-	(cd "$dir" && spin -a "$@" "$OLDPWD/$model.pml" >spin.log 2>&1 &&
-		gcc -O2 -w -o pan pan.c && ./pan -m100000 >pan.log 2>&1)
-	sed -n 's/.*errors: \([0-9]*\).*/\1/p; s/^ *\([0-9]*\) states, stored.*/\1/p' \
-		"$dir/pan.log" | tr '\n' ' '
+part() { # NAME: whether it was asked for
+	[ ${#parts[@]} = 0 ] || [[ " ${parts[*]} " == *" $1 "* ]]
 }
 
-holds() { # MODEL NAME FLAGS...
-	local model=$1 name=$2 errors states
+# ---- spin -------------------------------------------------------------------
+
+# search DIR MODEL FLAGS...: sets errors (empty: it did not finish), states
+pan_flags=(-DSAFETY -DCOLLAPSE -DMEMLIM=5500)
+search() {
+	local dir=$build/model/$1 model=$2
 	shift 2
-	read -r errors states <<<"$(search "$model" "$@")"
-	echo "# $model $*: $states states, $errors errors"
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	(cd "$dir" && spin -a "$@" "$here/$model.pml" >spin.log 2>&1 &&
+		gcc -O1 -w "${pan_flags[@]}" -o pan pan.c &&
+		./pan -m100000 "${pan_args[@]}" >pan.log 2>&1)
+	errors=$(sed -n 's/.*errors: \([0-9]*\).*/\1/p' "$dir/pan.log" 2>/dev/null)
+	states=$(sed -n 's/^ *\([0-9]*\) states, stored.*/\1/p' "$dir/pan.log" 2>/dev/null)
+	# out of memory, or too deep: not all was seen
+	grep -q 'Search not completed\|max search depth too small\|out of memory' \
+		"$dir/pan.log" && [ "$errors" = 0 ] && errors=
+	rm -f "$dir"/pan "$dir"/pan.[bchmpt] "$dir"/*.trail
+}
+pan_args=()
+
+holds() { # MODEL NAME FLAGS...
+	local model=$1 name=$2
+	shift 2
+	search "$model$(printf '%s' "$@" | tr -cd 'A-Z0-9_=-')" "$model" "$@"
+	echo "# $model $*: ${states:-no} states, ${errors:-unknown} errors"
+	all_states=$((all_states + ${states:-0}))
 	verdict "$([ "$errors" = 0 ] && [ "${states:-0}" -gt 100 ] && echo 1)" "$name"
 }
 
 breaks() { # MODEL NAME FLAGS...
-	local model=$1 name=$2 errors states
+	local model=$1 name=$2
 	shift 2
-	read -r errors states <<<"$(search "$model" "$@")"
-	echo "# $model $*: $errors errors"
+	search "$model-broken" "$model" "$@"
+	echo "# $model $*: ${errors:-unknown} errors," \
+		"$(sed -n 's/^pan:1: //p' "$build/model/$model-broken/pan.log")"
 	verdict "$([ "${errors:-0}" -gt 0 ] && echo 1)" "$name"
 }
 
+# Every statement of a model is reached in one at least of the searches whose
+# names match: what is never reached proves nothing.
+covered() { # MODEL DIRS...
+	local model=$1 dir first=1 missed
+	shift
+	for dir; do
+		sed -n '/^unreached in/,/^$/{s/^unreached in \(.*\)/\1/;p}' "$build/model/$dir/pan.log" |
+			awk '/^(proctype|init|claim)/ { p = $0 }
+			     /, state [0-9]+, / && !/"-end-"/ { sub(/^\t/, ""); print p ": " $0 }' |
+			sort >"$build/model/unreached"
+		if [ $first = 1 ]; then
+			missed=$(cat "$build/model/unreached")
+		else
+			missed=$(comm -12 <(echo "$missed") "$build/model/unreached")
+		fi
+		first=0
+	done
+	[ -z "$missed" ] || printf '%s\n' "$missed" | sed 's/^/# never reached: /'
+	verdict "$([ -z "$missed" ] && echo 1)" "$model: every statement is reached"
+}
+
+flight() {
+	local v
+
+	holds flight "flight: 3 clients, 2 generations, blocked calls" -DFORMS=1 -DACTS=3
+	holds flight "flight: the same with per-wait fds" -DFORMS=4 -DACTS=3
+	holds flight "flight: the same with events and followers" -DFORMS=10 -DACTS=3
+	covered flight flight-DFORMS=1-DACTS=3 flight-DFORMS=4-DACTS=3 flight-DFORMS=10-DACTS=3
+	holds flight "flight: two clients, all forms mixed, an accept deadline" \
+		-DPROCS=2 -DFORMS=15 -DACTS=3 -DACCEPT_DEADLINE
+	pan_flags+=(-DNP)
+	pan_flags=("${pan_flags[@]/-DSAFETY/}")
+	pan_args=(-l)
+	holds flight "flight: nothing goes on for ever" -DPROCS=2 -DFORMS=15 -DACTS=2
+	pan_args=()
+	pan_flags=(-DSAFETY -DCOLLAPSE -DMEMLIM=5500)
+	for v in NO_RECHECK:1 NO_FENCE:1 DEATH_KEEPS:1 DEATH_LOSES_OFFER:2 \
+		CANCEL_LOSES_OFFER:2 CLOSE_LOSES_OFFER:4 TIMEOUT_WINS:1 INVALIDATE_KEEPS:1 \
+		WAKE_IS_AN_EDGE:1 WAKE_IS_AN_EDGE:2 TELL_FIRST:1; do
+		breaks flight "flight: -D${v%:*} is found (form ${v#*:})" "-D${v%:*}" \
+			-DFORMS="${v#*:}" -DACTS=3
+	done
+	breaks flight "flight: -DDEADLINE_LOSES_OFFER is found" -DACCEPT_DEADLINE \
+		-DDEADLINE_LOSES_OFFER -DFORMS=1 -DACTS=3
+	[ "$full" = 1 ] || return
+	for v in 1 4 10; do
+		holds flight "flight: 3 clients, 4 acts, form $v" -DFORMS=$v -DACTS=4
+	done
+	holds flight "flight: 3 clients, all forms mixed" -DFORMS=15 -DACTS=3
+	holds flight "flight: 3 clients, 3 generations" -DFORMS=1 -DACTS=4 -DGENS=3
+	holds flight "flight: 4 clients" -DFORMS=1 -DACTS=3 -DPROCS=4
+	holds flight "flight: 3 clients, an accept deadline" -DFORMS=1 -DACTS=3 -DACCEPT_DEADLINE
+}
+
+publish() {
+	holds publish "K5 a reader of a terminal state sees its record"
+	breaks publish "K5 without the store-release it does not" -DNO_RELEASE
+	breaks publish "K5 without the address dependency it does not" -DNO_DEPENDENCY
+}
+
+pin() {
+	local v
+
+	holds pin "pin: a record is not reused under a reader (TSO)"
+	covered pin pin
+	for v in NO_BARRIER EARLY_LOOK LATE_UNLINK NO_RELOAD EARLY_RELOAD; do
+		breaks pin "pin: -D$v is found" -D$v
+	done
+	breaks pin "pin: loads out of order are found" -DEARLY_USE
+	holds pin "pin: and do no harm if no word comes back" -DEARLY_USE -DFRESH_WORDS
+	[ "$full" = 1 ] || return
+	holds pin "pin: 3 readers" -DREADERS=3
+	holds pin "pin: 3 rounds" -DROUNDS=3 -DREADS=3
+}
+
+# ---- the explorer -----------------------------------------------------------
+
+maker() {
+	make -s -C "$top" -f tests/model/build.mk BUILD="$build" "$@"
+}
+
+explored() { # MODEL-OF-MEMORY small|all
+	local out=$build/model/explore-$1.log name
+
+	"$build/model/explore/explore" "$1" "$2" >"$out" 2>&1
+	local status=$?
+	cat "$out"
+	while read -r name; do
+		verdict 1 "explore: $name under $1"
+	done < <(sed -n "s/^# \(.*\) under $1: states.*/\1/p" "$out")
+	[ $status = 0 ] || verdict 0 "explore: all scenarios under $1"
+	all_states=$((all_states + $(sed -n 's/.*: states \([0-9]*\),.*/\1/p' "$out" | paste -sd+ | bc)))
+	all_runs=$((all_runs + $(sed -n 's/.* interleavings \([0-9]*\)$/\1/p' "$out" | paste -sd+ | bc)))
+}
+
+# The core, or the explorer's own waiting, with a part taken away.
+caught() { # NAME MODEL-OF-MEMORY SCENARIO DEFINE|PATCH
+	local dir=$build/model/mutant f out
+
+	rm -rf "$dir"
+	mkdir -p "$dir/kmod/core"
+	if [ -e "explore/mutants/$4.patch" ]; then
+		cp "$top"/kmod/core/*.c "$dir/kmod/core"
+		patch -s -d "$dir" -p1 <"explore/mutants/$4.patch" || {
+			verdict 0 "explore: $1: explore/mutants/$4.patch does not apply: mend it"
+			return
+		}
+		for f in "$dir"/kmod/core/*.c; do
+			cmp -s "$f" "$top/kmod/core/${f##*/}" || cp "$f" "$dir"
+		done
+		maker model-mutant MODEL_MUTANT="$dir" || dir=/nonexistent
+	else
+		cp explore/memory.c explore/scenarios.c "$dir"
+		maker model-mutant MODEL_MUTANT="$dir" MODEL_DEFINES="-DMUTANT_$4" || dir=/nonexistent
+	fi
+	out=$("$dir/explore" "$2" all "$3" 2>&1)
+	f=$?
+	# 1 is an error that it found; a crash or a failed build is none
+	[ $f = 1 ] && grep ', after$' <<<"$out" | head -n 1
+	verdict "$([ $f = 1 ] && grep -q ', after$' <<<"$out" && echo 1)" "explore: $1 is found"
+}
+
+explore() {
+	local size=small
+
+	maker model-explore || {
+		verdict 0 "explore: it builds"
+		return
+	}
+	[ "$full" = 1 ] && size=all
+	explored tso $size
+	explored pso $size
+	caught "a plain store in place of the store-release" pso "publish against two" PLAIN_STORE
+	caught "a record written to after it was linked" tso "a set against" link-first
+	caught "a claim that does not look again" tso "two claims" no-recheck
+	caught "a publish without the fence" tso "invalidate and a wait" no-fence
+	caught "a cancel that loses an offer" tso "against cancel" cancel-loses-offer
+	caught "a deadline that wins over a ticket" tso "against a deadline" timeout-wins
+	caught "a move that unlinks before it links, wrongly" tso "a move" torn-move
+	caught "a sleeper that does not look again" tso "publish against waits" NO_LOOK
+	caught "a waker that peeks at the queue" tso "publish against waits" WAKE_PEEK
+}
+
+litmus() {
+	local t
+
+	for t in publish pin; do
+		if command -v herd7 >/dev/null; then
+			verdict "$(herd7 -conf linux-kernel.cfg $t.litmus | grep -c '^Observation.*Never')" \
+				"$t.litmus under the kernel's memory model"
+		else
+			n=$((n + 1)) skipped=$((skipped + 1))
+			echo "ok $n $t.litmus under the kernel's memory model # SKIP herd7 is not installed"
+		fi
+	done
+}
+
 echo "TAP version 13"
-echo "1..4"
-holds publish "K5 a reader of a terminal state sees its record"
-breaks publish "K5 without the store-release it does not" -DNO_RELEASE
-breaks publish "K5 without the address dependency it does not" -DNO_DEPENDENCY
-if command -v herd7 >/dev/null; then
-	verdict "$(herd7 -conf linux-kernel.cfg publish.litmus | grep -c '^Observation.*Never')" \
-		"K5 litmus test under the kernel's memory model"
-else
-	n=$((n + 1)) skipped=$((skipped + 1))
-	echo "ok $n K5 litmus test under the kernel's memory model # SKIP herd7 is not installed"
-fi
+for p in publish pin flight explore litmus; do
+	part $p && $p
+done
+echo "1..$n"
+echo "# figure: model states $all_states"
+echo "# figure: interleavings explored $all_runs"
 echo "# totals: pass:$((n - failed - skipped)) fail:$failed skip:$skipped"
 [ "$failed" = 0 ]

@@ -4,6 +4,7 @@
  * written comes back, and nothing else is believed. Every cut and every flipped
  * byte of a record is tried; run it with a sanitizer.
  */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,10 +24,12 @@ static void result_is(bool held, const char *name)
 static int decode(const void *data, size_t size, struct result *result)
 {
 	void *copy = malloc(size ?: 1);
-	volatile char seen;
+	volatile char seen = 0;
 	size_t i;
 	int err;
 
+	if (!copy)
+		return -ENOMEM;
 	memcpy(copy, data, size);
 	err = record_decode(copy, size, result);
 	if (!err) {

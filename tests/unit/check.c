@@ -2,6 +2,7 @@
 /* What all unit tests share; see check.h. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,9 +25,10 @@ static char current[128];
 static unsigned int watchdog_seconds(void)
 {
 	const char *s = getenv("ALZ_TEST_TIMEOUT");
+	long n = s ? strtol(s, NULL, 10) : 0;
 
-	if (s && atoi(s) > 0)
-		return atoi(s);
+	if (n > 0 && n <= UINT_MAX)
+		return n;
 	return full_run() ? 3600 : 300;
 }
 

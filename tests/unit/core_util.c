@@ -58,14 +58,24 @@ void alz_os_relax(void)
 	let_others_in();
 }
 
+static bool memory_runs_out(void)
+{
+	bool out = !core_os.fail_after;
+
+	if (core_os.fail_after > 0)
+		core_os.fail_after--;
+	if (core_os.fail_nth > 0 && !--core_os.fail_nth)
+		out = true;
+	core_os.failed += out;
+	return out;
+}
+
 void *alz_os_alloc(size_t size)
 {
 	void *p;
 
-	if (!core_os.fail_after)
+	if (memory_runs_out())
 		return NULL;
-	if (core_os.fail_after > 0)
-		core_os.fail_after--;
 	p = calloc(1, size);
 	if (!p)
 		abort();
@@ -85,10 +95,8 @@ void *alz_os_pages_alloc(u64 size)
 {
 	void *p;
 
-	if (!core_os.fail_after)
+	if (memory_runs_out())
 		return NULL;
-	if (core_os.fail_after > 0)
-		core_os.fail_after--;
 	p = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
 	if (!p)
 		abort();
@@ -191,6 +199,7 @@ void bench_free(struct bench *b)
 	int i;
 
 	core_os.fail_after = -1;
+	core_os.fail_nth = 0;
 	check_consistent(b);
 	for (i = 0; i < CLIENTS; i++) {
 		alz_client_detach(&b->client[i]);

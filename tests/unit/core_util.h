@@ -9,6 +9,8 @@
 /* The surroundings, as the test sets and sees them. */
 struct core_os {
 	long fail_after;		/* allocations that still succeed; -1: all */
+	long fail_nth;			/* this one from now fails, no other; 0: none */
+	unsigned long failed;		/* allocations that did */
 	long live;			/* allocations not freed */
 	u64 now;
 	void (*unlocked)(void);		/* called once where the lock is let go */

@@ -323,6 +323,45 @@ TEST(cancelled_offer_that_is_stale_hands_nothing_over)
 	bench_free(b);
 }
 
+TEST(stale_offer_tells_the_generation_it_was_made_for)
+{
+	struct alz_waiter w = { 0 };
+	struct asynclazy_event ev[4];
+	struct alz_answer a;
+	struct bench *b;
+	u64 t, generation;
+
+	core_os_reset();
+	b = bench_new(0, 0);
+	t = take(b, 0, "k");
+	generation = t - 1;		/* the flight drew it just before */
+	check_eq(claim(b, 1, "k", EVENT_INIT, 1, &a), 0);
+	check_eq(claim_wait(b, 2, "k", ASYNCLAZY_CLAIM_INIT | ASYNCLAZY_CLAIM_FD,
+			    &w, &a), 0);
+	check_eq(a.generation, generation);
+	check_eq(alz_abandon(&b->client[0], t), 0);
+	/* not read yet; the flight goes on under another generation */
+	check_eq(invalidate(b, 0, "k"), 1);
+	check_eq(events(b, 1, ev, 4), 1);
+	check_eq(ev[0].result, ASYNCLAZY_RESULT_TICKET);
+	check_eq(ev[0].generation, generation);
+	check_eq(publish(b, 1, ev[0].ticket, "v", 1, 0), -ESTALE);
+	alz_wait_fd_answer(&b->cache, &w, true, &a);
+	check_eq(a.result, ASYNCLAZY_RESULT_TICKET);
+	check(a.generation > generation);
+	check(a.ticket > a.generation);
+	t = a.ticket;
+	generation = a.generation;
+	/* the same on a wait fd */
+	check_eq(claim(b, 1, "k", EVENT_INIT, 2, &a), 0);
+	check_eq(invalidate(b, 0, "k"), 1);
+	alz_wait_fd_answer(&b->cache, &w, true, &a);
+	check_eq(a.ticket, t);
+	check_eq(a.generation, generation);
+	alz_wait_fd_close(&b->cache, &w);
+	bench_free(b);
+}
+
 TEST(text_of_an_error_is_fetched_once)
 {
 	struct asynclazy_event ev;
@@ -478,6 +517,7 @@ int main(void)
 		cmocka_unit_test(quota_of_waits_and_of_tickets),
 		cmocka_unit_test(cancel_in_each_state),
 		cmocka_unit_test(cancelled_offer_that_is_stale_hands_nothing_over),
+		cmocka_unit_test(stale_offer_tells_the_generation_it_was_made_for),
 		cmocka_unit_test(text_of_an_error_is_fetched_once),
 		cmocka_unit_test(blocked_wait_takes_an_outcome_rather_than_its_reason),
 		cmocka_unit_test(fd_wait_answers_again_and_gives_back_what_nobody_saw),

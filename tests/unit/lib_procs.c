@@ -162,10 +162,12 @@ static int own_and_pause(void *arg)
 	return 1;
 }
 
-static pid_t start_owner(int (*fn)(void *arg), const char *key)
+static char the_key[] = "k";
+
+static pid_t start_owner(int (*fn)(void *arg), char *key)
 {
 	unsigned int ready = atomic_load(&shared->ready);
-	pid_t pid = start_child(fn, (void *)key);
+	pid_t pid = start_child(fn, key);
 
 	while (atomic_load(&shared->ready) == ready)
 		sched_yield();
@@ -191,11 +193,11 @@ static int wait_and_make(void *arg)
 TEST(killed_owner_is_succeeded_by_one_waiting_process)
 {
 	struct alazy_cache *cache = begin(0);
-	pid_t owner = start_owner(own_and_pause, "k"), waiters[4];
+	pid_t owner = start_owner(own_and_pause, the_key), waiters[4];
 	unsigned int i;
 
 	for (i = 0; i < 4; i++)
-		waiters[i] = start_child(wait_and_make, "k");
+		waiters[i] = start_child(wait_and_make, the_key);
 	await_waits(cache, 4);
 	check_eq(atomic_load(&shared->inits), 0);
 	kill(owner, SIGKILL);
@@ -212,7 +214,7 @@ TEST(killed_owner_without_waiters_leaves_the_key_empty)
 {
 	struct alazy_cache *cache = begin(0);
 	struct get get = { .value = 3 };
-	pid_t owner = start_owner(own_and_pause, "k");
+	pid_t owner = start_owner(own_and_pause, the_key);
 
 	check_eq(alazy_cache_peek(cache, "k", 1, NULL, NULL),
 		 ALAZY_INITIALIZING);
@@ -228,7 +230,7 @@ TEST(waiter_that_cannot_init_is_told_that_the_owner_died)
 {
 	struct alazy_cache *cache = begin(0);
 	struct get call = { 0 };
-	pid_t owner = start_owner(own_and_pause, "k");
+	pid_t owner = start_owner(own_and_pause, the_key);
 
 	check_eq(get_int_async(cache, "k", NULL, &call, NULL), 0);
 	kill(owner, SIGKILL);
@@ -253,8 +255,8 @@ TEST(offer_to_a_process_that_dies_goes_on)
 {
 	struct alazy_cache *cache = begin(0);
 	struct get last = { .value = 6 };
-	pid_t owner = start_owner(own_and_pause, "k");
-	pid_t sleeper = start_owner(wait_and_pause, "k");
+	pid_t owner = start_owner(own_and_pause, the_key);
+	pid_t sleeper = start_owner(wait_and_pause, the_key);
 
 	check_eq(get_int_async(cache, "k", make_int, &last, NULL), 0);
 	kill(owner, SIGKILL);
@@ -297,7 +299,7 @@ TEST(living_child_of_a_killed_owner_keeps_nothing_alive)
 {
 	struct alazy_cache *cache = begin(1);
 	struct get get = { .value = 4 };
-	pid_t owner = start_owner(own_with_a_child, "k");
+	pid_t owner = start_owner(own_with_a_child, the_key);
 
 	check_eq(get_int_async(cache, "k", make_int, &get, NULL), 0);
 	kill(owner, SIGKILL);
@@ -330,7 +332,7 @@ TEST(exec_of_the_owner_is_the_end_of_its_tickets)
 {
 	struct alazy_cache *cache = begin(0);
 	struct get get = { .value = 5 };
-	pid_t owner = start_owner(own_and_exec, "k");
+	pid_t owner = start_owner(own_and_exec, the_key);
 
 	check_eq(get_int_async(cache, "k", make_int, &get, NULL), 0);
 	atomic_store(&shared->go, true);

@@ -87,6 +87,7 @@ static void check_key_size(struct made *m, size_t n)
 	put_slot(m, 3, ASYNCLAZY_SLOT_FILLED, hash ^ 1ULL << 35, 5);
 	check(!find(m, key, n, hash));
 	put_slot(m, 3, ASYNCLAZY_SLOT_FILLED, hash, 5);
+	check(find(m, key, n, hash) == r);
 	if (n > 1)
 		check(!find(m, key, n - 1, hash));
 	free(key);

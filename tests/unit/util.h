@@ -69,9 +69,9 @@ int get_int_async(struct alazy_cache *cache, const char *key, alazy_init_fn init
 		  struct get *get, struct alazy_wait **wait);
 void on_done(int err, struct alazy_ref *ref, void *ctx);	/* alazy_done_fn */
 
-/* get->cache, get->key as for get_int(), run by start_thread() */
-void *get_thread(void *get);			/* with make_int */
-void *get_gated_thread(void *get);		/* with make_gated */
+/* run by start_thread() with a struct get whose cache and key are set */
+void *get_thread(void *arg);			/* with make_int */
+void *get_gated_thread(void *arg);		/* with make_gated */
 
 /* ---- claims ------------------------------------------------------------ */
 

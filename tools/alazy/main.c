@@ -26,7 +26,7 @@ static void help(FILE *to)
 	      "  --version  the version\n", to);
 }
 
-static void say_args(const char *format, va_list args)
+static void __attribute__((format(printf, 1, 0))) say_args(const char *format, va_list args)
 {
 	fputs("alazy: ", stderr);
 	vfprintf(stderr, format, args);

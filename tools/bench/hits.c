@@ -116,7 +116,7 @@ void bench_hits(int runs)
 	struct bench_result once = { .name = "peer: pthread_once, done" };
 	struct bench_result hit = { .name = "hit of one ALazy value" };
 	const uint32_t n = 2000000;
-	pthread_once_t control = PTHREAD_ONCE_INIT;
+	static pthread_once_t control = PTHREAD_ONCE_INIT;
 	struct alazy_cache *cache = cache_new(100);
 	struct alazy *lazy = alazy_new(cache, "one", 3, fill, NULL);
 	void *volatile slot = &load;

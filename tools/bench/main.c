@@ -41,9 +41,12 @@ int main(int argc, char **argv)
 			return 0;
 		}
 		if (!strcmp(argv[i], "--runs") && i + 1 < argc) {
-			runs = atoi(argv[++i]);
-			if (runs >= 1 && runs <= BENCH_RUNS_MAX)
+			long n = strtol(argv[++i], NULL, 10);
+
+			if (n >= 1 && n <= BENCH_RUNS_MAX) {
+				runs = (int)n;
 				continue;
+			}
 		}
 		for (g = 0; g < GROUPS && strcmp(argv[i], groups[g].name); g++)
 			;

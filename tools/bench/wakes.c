@@ -114,11 +114,12 @@ static void *second_thread(void *arg)
 static void pair_run(struct pair *p, play_fn fn, struct bench_result *r)
 {
 	struct second s = { p, fn };
-	pthread_t thread;
+	bool processes = p->processes;
+	pthread_t thread = 0;
 	uint64_t start;
 	pid_t pid = 0;
 
-	if (p->processes) {
+	if (processes) {
 		fflush(stdout);
 		pid = fork();
 		if (!pid) {
@@ -131,7 +132,7 @@ static void pair_run(struct pair *p, play_fn fn, struct bench_result *r)
 	start = bench_now();
 	fn(p, 1);
 	bench_add(r, start, ROUNDS);
-	if (p->processes)
+	if (processes)
 		waitpid(pid, NULL, 0);
 	else
 		pthread_join(thread, NULL);

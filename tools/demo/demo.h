@@ -26,9 +26,6 @@ struct demo {
 unsigned int crowd_run(const struct demo *demo);
 unsigned int shells_run(const struct demo *demo);
 
-/* asynclazy-demo --count-and-hash COUNTER FIFO FILE: the shells' command */
-int counted_main(int argc, char **argv);
-
 /* on stderr, and ends the program */
 void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 

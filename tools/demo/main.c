@@ -99,6 +99,15 @@ static void help(void)
 "  --help         this text\n", stdout);
 }
 
+/* 0 if it is none */
+static unsigned int number(const char *text)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	return *end || n > UINT_MAX ? 0 : n;
+}
+
 static void parse(struct demo *demo, int argc, char **argv)
 {
 	enum { WORKERS, ALAZY, LIVE, PLAIN, HELP };
@@ -116,7 +125,7 @@ static void parse(struct demo *demo, int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case WORKERS:
-			demo->workers = atoi(optarg);
+			demo->workers = number(optarg);
 			break;
 		case ALAZY:
 			demo->alazy = optarg;

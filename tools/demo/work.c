@@ -29,12 +29,12 @@ void work_hash(const void *data, size_t size, unsigned char hash[HASH_SIZE])
 static size_t do_sha256(const void *data, size_t size, char *value)
 {
 	unsigned char hash[HASH_SIZE];
-	int i;
+	size_t i;
 
 	work_hash(data, size, hash);
 	for (i = 0; i < HASH_SIZE; i++)
 		snprintf(value + 2 * i, 3, "%02x", hash[i]);
-	return 2 * HASH_SIZE;
+	return 2UL * HASH_SIZE;
 }
 
 static size_t do_deflate(const void *data, size_t size, char *value)
@@ -59,7 +59,8 @@ static size_t do_deflate(const void *data, size_t size, char *value)
 size_t work_do(int kind, const char *path, char value[VALUE_MAX])
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	void *data = "";
+	static char none[1];
+	void *data = none;
 	struct stat st;
 	size_t n;
 

@@ -42,7 +42,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define ASYNCLAZY_ABI_VERSION	1
+#define ASYNCLAZY_ABI_VERSION	1	/* of the calls and of the mapped pages */
 #define ASYNCLAZY_MAGIC		0x797a616c636e7361ULL	/* "asnclazy" */
 
 #define ASYNCLAZY_KEY_MAX	4096	/* bytes in a key, at least 1 */
@@ -99,9 +99,9 @@ struct asynclazy_header {
 	__u64 reserved2[2];
 };
 
-#define ASYNCLAZY_HEADER_SIZE	4096
+#define ASYNCLAZY_HEADER_SIZE	4096	/* bytes of TABLE before its buckets */
 #define ASYNCLAZY_BUCKET_SLOTS	8	/* 64 bytes: one cache line */
-#define ASYNCLAZY_GRANULE_SHIFT	6
+#define ASYNCLAZY_GRANULE_SHIFT	6	/* a record begins at a multiple of 64 */
 
 /*
  * A slot is one 64-bit word:
@@ -240,6 +240,7 @@ struct asynclazy_attach {
 	__u64 reserved[3];
 };
 
+/* What the cache of this fd is: its sizes, its maker, and the caller's rights. */
 struct asynclazy_geometry {
 	__u32 size;
 	__u32 flags;			/* 0 */
@@ -470,6 +471,7 @@ struct asynclazy_event {
 	__u64 cache_id;			/* that @offset is in */
 };
 
+/* The numbers never change, also when a struct grows. */
 #define ASYNCLAZY_IOC_TYPE		0xA7
 #define ASYNCLAZY_IOC_INFO		_IO(ASYNCLAZY_IOC_TYPE, 0x00)
 #define ASYNCLAZY_IOC_CREATE		_IO(ASYNCLAZY_IOC_TYPE, 0x01)

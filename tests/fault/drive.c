@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Runs each test of a program again and again, each time with another fault.
+ *
+ * A first run without one counts where faults could be, call by call. A full run
+ * then takes them all, n = 1, 2, 3, ... until a run passes without a fault; a
+ * slice takes each place of each call (the third allocation of CREATE, the second
+ * copy of CLAIM with EVENT, ...) once or a few times, in different tests, and of
+ * each test one fault that is drawn.
+ */
+#include <getopt.h>
+#include <sys/wait.h>
+
+#include "alz.h"
+#include "fault.h"
+
+#define LOG_LINES	15
+
+static struct {
+	const char *only;		/* -t */
+	__u32 target, place;		/* -n: just this one */
+	int kind, mode;			/* -k, -m; -1: all */
+	__u32 times;			/* -c: runs of each place; 0: all */
+	__u64 seed;			/* -s */
+	__u32 slow_ms;		/* tests that take longer get few runs, in a slice */
+	bool verbose, bystanders;
+} option = { .kind = -1, .mode = -1, .slow_ms = 1500, .bystanders = true };
+
+static struct {
+	unsigned int failed;
+	__u64 runs, injected[FAULT_SORTS], absorbed, elsewhere, shows, flaky, visits;
+	long users, caches;
+	__u64 start, said;
+} total;
+
+/* The calls of the test that was run without a fault last. */
+static struct fault_call counted[FAULT_CALLS];
+static __u32 nr_counted;
+
+static FILE *log_file;
+static int out;				/* the real stdout */
+static char problem[256];
+
+#define PROBLEM(...) do {						\
+	if (!problem[0])						\
+		snprintf(problem, sizeof(problem), __VA_ARGS__);	\
+} while (0)
+
+static void usage(void)
+{
+	puts("usage: PROGRAM [-t TEST] [-n CALL.PLACE] [-k memory|copy] [-m again|visit] [-c TIMES]\n"
+	     "               [-s SEED] [-l FILE] [-B] [-v]\n"
+	     "Runs each test with one fault at a time.\n"
+	     "  -t  only tests whose name has this in it\n"
+	     "  -n  only this fault, as `12.3`: in the twelfth call, at its third place\n"
+	     "  -k  only allocations, or only user copies\n"
+	     "  -m  only: make the call again, the test has to pass; or: visit the cache,\n"
+	     "      then kill the test\n"
+	     "  -c  how often each place of each call is taken (default 1 over all programs\n"
+	     "      that share FILE; with ALZ_FULL=1, or 0: all places of all tests)\n"
+	     "  -s  seed of the one fault of each test that is drawn besides (default 1)\n"
+	     "  -l  the ledger that the programs of a run share\n"
+	     "  -B  no bystanders: for tests that unload the module\n"
+	     "  -v  show each fault");
+	exit(2);
+}
+
+static void options(int argc, char **argv)
+{
+	const char *ledger = NULL;
+	int c;
+
+	option.times = alz_full() ? 0 : 1;
+	option.seed = 1;
+	while ((c = getopt(argc, argv, "t:n:k:m:c:s:l:Bv")) != -1) {
+		switch (c) {
+		case 't':
+			option.only = optarg;
+			break;
+		case 'n':
+			if (sscanf(optarg, "%u.%u", &option.target, &option.place) != 2)
+				usage();
+			break;
+		case 'k':
+			option.kind = !strcmp(optarg, "copy");
+			break;
+		case 'm':
+			option.mode = !strcmp(optarg, "visit");
+			break;
+		case 'c':
+			option.times = atoi(optarg);
+			break;
+		case 's':
+			option.seed = strtoull(optarg, NULL, 0);
+			break;
+		case 'l':
+			ledger = optarg;
+			break;
+		case 'B':
+			option.bystanders = false;
+			break;
+		case 'v':
+			option.verbose = true;
+			break;
+		default:
+			usage();
+		}
+	}
+	fault_ledger_open(ledger);
+}
+
+/*
+ * One run
+ */
+
+static long caches_now(void)
+{
+	struct asynclazy_info i;
+
+	return alz_info(&i) ? 0 : (long)i.out_caches_used;
+}
+
+/* What a test that was killed left, it has left by name. */
+static void unlink_names(void)
+{
+	struct fault_run *r = fault_run;
+	int device = alz_device(O_RDWR);
+	__u32 i;
+
+	for (i = 0; device >= 0 && i < r->nr_names && i < ARRAY_SIZE(r->name); i++)
+		alz_unlink(device, r->name[i]);
+	if (device >= 0)
+		close(device);
+}
+
+/* The bystanders open and close wait fds meanwhile, so look until it is right. */
+static void await_nobody(void)
+{
+	__u64 until = alz_now() + ALZ_SOON_MS * ALZ_MSEC;
+	struct timespec t = { .tv_nsec = ALZ_MSEC };
+	long users, caches;
+
+	for (;;) {
+		users = fault_module_users();
+		caches = caches_now();
+		if (users == total.users && caches == total.caches)
+			return;
+		if (alz_now() > until)
+			break;
+		nanosleep(&t, NULL);
+	}
+	if (users != total.users)
+		PROBLEM("%ld use the module, not %ld", users, total.users);
+	else
+		PROBLEM("%ld caches are there, not %ld", caches, total.caches);
+	/* once is enough */
+	total.users = users;
+	total.caches = caches;
+}
+
+/* The module, if a test that was killed has unloaded it. */
+static void load_module(void)
+{
+	const char *ko = getenv("ALZ_KO");
+	char command[300];
+
+	if (fault_module_users() >= 0 || !ko)
+		return;
+	snprintf(command, sizeof(command), "insmod %s", ko);
+	if (system(command))
+		PROBLEM("cannot load %s", ko);
+}
+
+static enum fault_verdict run_test(enum fault_verdict (*run)(void *arg), void *arg,
+				   enum fault_kind kind, enum fault_mode mode,
+				   __u32 target, __u32 place)
+{
+	struct fault_run *r = fault_run;
+	enum fault_verdict verdict;
+
+	memset(r, 0, offsetof(struct fault_run, call));
+	memset(r->name, 0, sizeof(r->name));
+	r->kind = kind;
+	r->mode = mode;
+	r->target = target;
+	r->place = place;
+	fault_knobs_kind(kind);
+	fflush(NULL);
+	if (ftruncate(fileno(log_file), 0) || lseek(fileno(log_file), 0, SEEK_SET))
+		abort();
+	dup2(fileno(log_file), 1);
+	dup2(fileno(log_file), 2);
+	r->on = true;
+	verdict = run(arg);
+	r->on = false;
+	fflush(NULL);
+	dup2(out, 1);
+	dup2(out, 2);
+
+	total.runs++;
+	load_module();
+	if (verdict == FAULT_FAILED || verdict == FAULT_HUNG) {
+		fault_parameters_restore();
+		unlink_names();
+	}
+	await_nobody();
+	if (fault_bystander_complaint())
+		PROBLEM("a bystander: %s", fault_bystander_complaint());
+	return verdict;
+}
+
+static void show_log(void)
+{
+	char line[512];
+	int lines = 0;
+
+	rewind(log_file);
+	while (fgets(line, sizeof(line), log_file) && lines < LOG_LINES)
+		if (strstr(line, "test.c:") || strstr(line, "hanged:") || strstr(line, "# ")) {
+			printf("#   %s", line);
+			lines++;
+		}
+}
+
+static void count_faults(const struct fault_run *r)
+{
+	__u64 now[FAULT_SORTS], sum = 0;
+	unsigned int i;
+
+	fault_knobs_injected(r->kind, now);
+	for (i = 0; i < FAULT_SORTS; i++) {
+		total.injected[i] += now[i];
+		sum += now[i];
+	}
+	if (sum != 1)
+		PROBLEM("%llu faults instead of one", sum);
+	total.shows += r->shows;
+	total.absorbed += !r->err;
+	total.visits += (r->mode == FAULT_VISIT || r->shows) && r->visit == 0;
+}
+
+static __u64 faults_so_far(void)
+{
+	return total.injected[0] + total.injected[1] + total.injected[2];
+}
+
+static const char *const mode_names[] = { "again", "visit" };
+static const char *const kind_names[] = { "memory", "copy" };
+
+/* Returns whether a fault came. */
+static bool run_fault(const char *name, enum fault_verdict (*run)(void *arg), void *arg,
+		      enum fault_kind kind, enum fault_mode mode, __u32 target,
+		      __u32 place, bool second)
+{
+	struct fault_run *r = fault_run;
+	enum fault_verdict verdict = run_test(run, arg, kind, mode, target, place);
+	bool killed = r->injected && (mode == FAULT_VISIT || r->shows);
+	char call[64];
+
+	if (r->injected) {
+		count_faults(r);
+		fault_ledger_result(r->id, kind, r->err == (kind == FAULT_MEMORY ? ENOMEM : EFAULT));
+	}
+	if (option.verbose && r->injected)
+		printf("# %s -k %s -m %s -n %u.%u: %s, error %d, visit %d\n", name,
+		       kind_names[kind], mode_names[mode], target, place,
+		       fault_call_name(r->id, call, sizeof(call)), r->err, r->visit);
+	if (verdict == FAULT_HUNG)
+		PROBLEM("it hung");
+	else if (killed && r->visit && r->visit != 1)
+		PROBLEM("another client of the cache: error %d in step %d", r->visit,
+			r->visit_step);
+	else if (verdict == FAULT_FAILED && !killed)
+		PROBLEM("the test failed");
+	if (!problem[0])
+		return r->injected;
+
+	if (!second && !strcmp(problem, "the test failed")) {
+		/* of the tests' own races with the clock: not twice in a row */
+		problem[0] = 0;
+		total.flaky++;
+		printf("# %s -k %s -m %s -n %u.%u failed once\n", name,
+		       kind_names[kind], mode_names[mode], target, place);
+		show_log();
+		return run_fault(name, run, arg, kind, mode, target, place, true);
+	}
+	printf("# %s -k %s -m %s -n %u.%u: %s\n", name, kind_names[kind],
+	       mode_names[mode], target, place, problem);
+	printf("#   the fault: %s, error %d%s%s\n", fault_call_name(r->id, call, sizeof(call)),
+	       r->err, r->again ? ", made again" : "", r->injected ? "" : ", none came");
+	show_log();
+	return r->injected;
+}
+
+/*
+ * All runs of a test
+ */
+
+static void progress(const char *name)
+{
+	__u64 now = alz_now();
+
+	if (now - total.said < 10 * ALZ_SEC)
+		return;
+	total.said = now;
+	printf("# %s: %llu runs, %llu faults injected\n", name, total.runs,
+	       faults_so_far());
+	fflush(stdout);
+}
+
+/*
+ * What a slice leaves out: of the hundreds of pages of a large allocation all but
+ * the first ones, the last and a few between; and visits after a fault in a copy,
+ * since one that comes too late is visited anyway.
+ */
+static bool slice_takes(enum fault_kind kind, enum fault_mode mode, __u32 k, __u32 points)
+{
+	if (!option.times)
+		return true;
+	if (k > 24 && k < points && k & (k - 1))
+		return false;
+	return kind == FAULT_MEMORY || mode == FAULT_AGAIN;
+}
+
+/* Runs of a slice for the places of one call, or all of them. */
+static __u32 run_call(const char *name, enum fault_verdict (*run)(void *arg), void *arg,
+			 enum fault_kind kind, const struct fault_call *c, __u32 most)
+{
+	__u32 target = c - counted + 1;
+	enum fault_mode mode;
+	__u32 k, runs = 0;
+
+	for (k = 1; k <= c->points; k++) {
+		for (mode = 0; mode < FAULT_MODES; mode++) {
+			__u32 before = fault_ledger_runs(c->id, k, kind, mode);
+
+			if (option.mode >= 0 && option.mode != (int)mode)
+				continue;
+			if (!slice_takes(kind, option.mode >= 0 ? FAULT_AGAIN : mode, k, c->points))
+				continue;
+			if (option.target ? option.target != target || option.place != k :
+			    (option.times || mode == FAULT_VISIT) &&
+			    before >= (option.times ?: 3))
+				continue;
+			if (runs >= most)
+				return runs;
+			run_fault(name, run, arg, kind, mode, target, k, false);
+			fault_ledger_add(c->id, k, kind, mode);
+			runs++;
+			progress(name);
+			if (problem[0])
+				return runs;
+		}
+	}
+	return runs;
+}
+
+/* Whether a slice has had enough of all calls of the test. */
+static bool all_done(enum fault_kind kind)
+{
+	__u32 i;
+
+	for (i = 0; i < nr_counted; i++)
+		if (!fault_ledger_done(counted[i].id, kind, option.times))
+			return false;
+	return true;
+}
+
+/* One allocation of the test, drawn. */
+static void run_drawn(const char *name, enum fault_verdict (*run)(void *arg), void *arg,
+		      __u32 sum)
+{
+	__u32 n = alz_rand(&option.seed) % sum, i;
+
+	for (i = 0; n >= counted[i].points; i++)
+		n -= counted[i].points;
+	run_fault(name, run, arg, FAULT_MEMORY, FAULT_AGAIN, i + 1, n + 1, false);
+}
+
+/* Once per place and test: a slice spreads its runs over the tests. */
+static void run_kind(const char *name, enum fault_verdict (*run)(void *arg), void *arg,
+		     enum fault_kind kind, __u32 ms)
+{
+	const struct fault_call *call = counted;
+	bool slice = option.times && !option.target;
+	__u32 i, j, k, sum = 0, done = 0;
+	__u32 most = slice && ms > option.slow_ms ? 4 : -1U;
+
+	for (i = 0; i < nr_counted && !problem[0]; sum += call[i++].points) {
+		for (j = 0; slice && j < i; j++)
+			if (call[j].id == call[i].id && call[j].points >= call[i].points)
+				break;
+		if (!slice || j == i)
+			done += run_call(name, run, arg, kind, &call[i], most - done);
+		/* calls do not always do the same: until a run has no fault */
+		for (k = call[i].points + 1; !option.times && !option.target &&
+		     option.mode != FAULT_VISIT && call[i].points && !problem[0]; k++)
+			if (!run_fault(name, run, arg, kind, FAULT_AGAIN, i + 1, k, false))
+				break;
+	}
+	if (slice && kind == FAULT_MEMORY && option.mode != FAULT_VISIT && sum && !problem[0])
+		run_drawn(name, run, arg, sum);
+}
+
+static enum fault_verdict run_counting(const char *name, enum fault_verdict (*run)(void *arg),
+				       void *arg, enum fault_kind kind)
+{
+	enum fault_verdict verdict = run_test(run, arg, kind, FAULT_AGAIN, 0, 0);
+	__u32 i;
+
+	if (verdict == FAULT_FAILED)
+		verdict = run_test(run, arg, kind, FAULT_AGAIN, 0, 0);
+	if (verdict == FAULT_FAILED || verdict == FAULT_HUNG)
+		PROBLEM("fails without a fault");
+	if (problem[0]) {
+		printf("# %s: %s\n", name, problem);
+		show_log();
+	}
+	nr_counted = fault_run->nr_calls;
+	total.elsewhere += fault_run->elsewhere;
+	memcpy(counted, fault_run->call, nr_counted * sizeof(counted[0]));
+	for (i = 0; i < nr_counted; i++)
+		fault_ledger_points(counted[i].id, kind, counted[i].points);
+	return verdict;
+}
+
+static void report(const char *name, enum fault_verdict verdict, __u64 faults, __u64 ms)
+{
+	struct fault_sums *sums = fault_ledger_sums();
+	const char *program = program_invocation_short_name;
+
+	sums->cases++;
+	if (problem[0]) {
+		total.failed++;
+		sums->failed++;
+		printf("not ok %u %s: %s # %s\n", sums->cases, program, name, problem);
+	} else if (verdict == FAULT_SKIPPED) {
+		sums->skipped++;
+		printf("ok %u %s: %s # SKIP the test skips itself\n", sums->cases, program, name);
+	} else {
+		sums->passed++;
+		printf("ok %u %s: %s # %llu faults, %llu ms\n", sums->cases, program, name, faults,
+		       ms);
+	}
+	fflush(stdout);
+}
+
+void fault_test(const char *name, enum fault_verdict (*run)(void *arg), void *arg)
+{
+	__u64 faults = faults_so_far();
+	enum fault_verdict verdict = FAULT_PASSED;
+	__u64 start = alz_now();
+	enum fault_kind kind;
+
+	if (option.only && !strstr(name, option.only))
+		return;
+	problem[0] = 0;
+	for (kind = 0; kind < FAULT_KINDS && !problem[0]; kind++) {
+		__u64 t = alz_now();
+
+		if (option.kind >= 0 && option.kind != (int)kind)
+			continue;
+		/* the calls of the run before tell that there is nothing new */
+		if (kind && option.kind < 0 && option.times && !option.target && all_done(kind))
+			continue;
+		verdict = run_counting(name, run, arg, kind);
+		if (verdict != FAULT_PASSED || problem[0])
+			break;
+		run_kind(name, run, arg, kind, (alz_now() - t) / ALZ_MSEC);
+	}
+	report(name, verdict, faults_so_far() - faults, (alz_now() - start) / ALZ_MSEC);
+}
+
+void fault_begin(int argc, char **argv)
+{
+	options(argc, argv);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	out = fcntl(1, F_DUPFD_CLOEXEC, 902);
+	log_file = tmpfile();
+	if (out < 0 || !log_file || !fault_knobs_init()) {
+		puts("not ok 1 fault injection # this kernel does not have it");
+		exit(1);
+	}
+	fault_hook_init();
+	fault_parameters_save();
+	if (option.bystanders)
+		fault_bystander_start();
+	/* a pair of bystanders holds the cache and its two clients */
+	total.users = option.bystanders ? 3 : 0;
+	total.caches = caches_now();
+	total.start = alz_now();
+	total.said = total.start;
+	if (option.times)
+		printf("# a slice: each place %u times; seed %llu\n", option.times, option.seed);
+}
+
+int fault_end(void)
+{
+	__u64 ms = (alz_now() - total.start) / ALZ_MSEC;
+	__u64 rounds = fault_bystander_rounds();
+	const char *complaint = fault_bystander_complaint();
+
+	if (option.bystanders) {
+		problem[0] = 0;
+		if (complaint)
+			PROBLEM("%s", complaint);
+		else if (!rounds)
+			PROBLEM("they did nothing");
+		printf("# %llu rounds of the bystanders\n", rounds);
+		report("bystanders are not disturbed", FAULT_PASSED, 0, ms);
+		fault_bystander_stop();
+	}
+	printf("# %s: %llu runs in %llu s; injected: %llu slab, %llu page, %llu copy; absorbed %llu, shown %llu, elsewhere %llu; visits %llu, failed once %llu\n",
+	       program_invocation_short_name, total.runs, ms / 1000, total.injected[0],
+	       total.injected[1], total.injected[2], total.absorbed, total.shows, total.elsewhere, total.visits, total.flaky);
+	fault_ledger_sums()->programs++;
+	return total.failed != 0;
+}

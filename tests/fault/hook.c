@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Between a test and its system calls (ld's --wrap). One task of each run, the
+ * first to make a watched call, has /proc/thread-self/fail-nth set: for the first
+ * run to a large number, so that what is left of it tells how many places for a
+ * fault each call has; then for one call at a time, to the place in it.
+ */
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "alz.h"
+#include "fault.h"
+
+struct fault_run *fault_run;
+
+static bool never;
+static __thread bool mine, decided;
+
+/* A call, so that it can be made twice. */
+struct watched {
+	__u32 id;
+	int fd;
+	unsigned long nr;
+	void *arg;
+	size_t size;
+	long more[4];
+	long (*make)(const struct watched *w);
+};
+
+int __real_ioctl(int fd, unsigned long nr, void *arg);
+ssize_t __real_read(int fd, void *buf, size_t size);
+int __real_poll(struct pollfd *fds, nfds_t n, int timeout);
+int __real_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
+long __real_syscall(long nr, long a, long b, long c, long d, long e, long f);
+int __wrap_ioctl(int fd, unsigned long nr, void *arg);
+ssize_t __wrap_read(int fd, void *buf, size_t size);
+int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout);
+int __wrap_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
+long __wrap_syscall(long nr, long a, long b, long c, long d, long e, long f);
+
+static void open_nth(void)
+{
+	int fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	dup3(fd, FAULT_FD_NTH, O_CLOEXEC);
+	close(fd);
+}
+
+/* fail-nth is the task's own: a child has none. */
+static void in_child(void)
+{
+	mine = false;
+	decided = false;
+	if (fault_run && fault_run->on && !never)
+		open_nth();
+}
+
+void fault_hook_init(void)
+{
+	fault_run = mmap(NULL, sizeof(*fault_run), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (fault_run == MAP_FAILED || pthread_atfork(NULL, NULL, in_child))
+		abort();
+}
+
+void fault_hook_never(void)
+{
+	never = true;
+}
+
+static __u32 nth_left(void)
+{
+	char text[16] = "";
+
+	return pread(FAULT_FD_NTH, text, sizeof(text) - 1, 0) > 0 ? strtoul(text, NULL, 10) : 0;
+}
+
+static void nth_set(__u32 n)
+{
+	char text[16];
+	int size = snprintf(text, sizeof(text), "%u", n);
+
+	if (pwrite(FAULT_FD_NTH, text, size, 0) != size)
+		abort();
+}
+
+/* Whether this task is the one; the first to ask is. */
+static bool watching(void)
+{
+	if (!fault_run || !fault_run->on || never)
+		return false;
+	if (!decided) {
+		decided = true;
+		mine = !__atomic_exchange_n(&fault_run->taken, true, __ATOMIC_SEQ_CST);
+		if (mine) {
+			if (gettid() != getpid())
+				open_nth();
+			if (!fault_run->target)
+				nth_set(FAULT_COUNT);
+		}
+	}
+	return mine;
+}
+
+/*
+ * A copy that fails comes too late to be simply made up for once the call has
+ * had effects: after the struct was copied in, the probe of the answer, and
+ * what the call reads, that is. What it then does is undone as far as it can be.
+ */
+static bool copy_too_late(__u32 id, __u32 ordinal)
+{
+	__u32 reads = 0;
+
+	switch (id >> 8) {
+	case _IOC_NR(ASYNCLAZY_IOC_CREATE):
+	case _IOC_NR(ASYNCLAZY_IOC_OPEN):
+	case _IOC_NR(ASYNCLAZY_IOC_UNLINK):
+	case _IOC_NR(ASYNCLAZY_IOC_CLAIM):
+	case _IOC_NR(ASYNCLAZY_IOC_PUBLISH):
+	case _IOC_NR(ASYNCLAZY_IOC_FAIL):
+	case _IOC_NR(ASYNCLAZY_IOC_FETCH):
+	case _IOC_NR(ASYNCLAZY_IOC_INVALIDATE):
+		reads = 1;
+		break;
+	case _IOC_NR(ASYNCLAZY_IOC_SET):
+		reads = 2;
+	}
+	return ordinal > 2 + reads;
+}
+
+/* A cache fd of this process that can be written to, or -1. */
+static int cache_fd(void)
+{
+	static const char kind[] = "anon_inode:[asynclazy-cache]";
+	char path[32], text[64];
+	int fd;
+
+	for (fd = 3; fd < 256; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		if (readlink(path, text, sizeof(text)) == sizeof(kind) - 1 &&
+		    !memcmp(text, kind, sizeof(kind) - 1) &&
+		    (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR)
+			return fd;
+	}
+	return -1;
+}
+
+static void die_here(void)
+{
+	/* the test with all its processes: the harness made them a group */
+	kill(0, SIGKILL);
+	for (;;)
+		pause();
+}
+
+/* As documented: an error that finds no memory to be kept in is only told. */
+static bool told_only(const struct watched *w)
+{
+	const struct asynclazy_fail *f = w->arg;
+
+	return w->id >> 8 == _IOC_NR(ASYNCLAZY_IOC_FAIL) && f->error_class != TRANSIENT &&
+	       !f->out_kept;
+}
+
+static bool fault_shows(const struct watched *w, enum fault_kind kind, __u32 ordinal, int err)
+{
+	if (kind == FAULT_MEMORY)
+		return !err && told_only(w);
+	if (w->id >> 8 == FAULT_READ)
+		return err != EFAULT;
+	return copy_too_late(w->id, ordinal);
+}
+
+static long injected(const struct watched *w, long result)
+{
+	struct fault_run *r = fault_run;
+	int wanted = r->kind == FAULT_MEMORY ? ENOMEM : EFAULT;
+	int err = result < 0 ? errno : 0;
+	int cache;
+
+	mine = false;
+	r->id = w->id;
+	r->err = err;
+	r->shows = fault_shows(w, r->kind, r->place, err);
+	r->injected = true;
+	if (r->mode == FAULT_VISIT || r->shows) {
+		cache = cache_fd();
+		r->visit = cache < 0 ? 1 : fault_visit(cache, &r->visit_step);
+		die_here();
+	}
+	if (err == wanted && w->id >> 8 != FAULT_RING) {
+		r->again = true;
+		return w->make(w);
+	}
+	errno = err;
+	return result;
+}
+
+static long watch_counting(const struct watched *w)
+{
+	struct fault_run *r = fault_run;
+	static __u32 last = FAULT_COUNT;
+	__u32 before = nth_left(), after;
+	long result = w->make(w);
+	int err = errno;
+
+	after = nth_left();
+	r->elsewhere += last - before;
+	last = after;
+	if (r->nr_calls < FAULT_CALLS)
+		r->call[r->nr_calls++] = (struct fault_call){ w->id, before - after };
+	errno = err;
+	return result;
+}
+
+static long watch(const struct watched *w)
+{
+	struct fault_run *r = fault_run;
+	bool fired;
+	long result;
+	int err;
+
+	if (!r->target)
+		return watch_counting(w);
+	if (++r->nr_calls != r->target)
+		return w->make(w);
+	nth_set(r->place);
+	result = w->make(w);
+	err = errno;
+	fired = !nth_left();
+	nth_set(0);
+	errno = err;
+	if (fired)
+		return injected(w, result);
+	mine = false;
+	return result;
+}
+
+/*
+ * The calls
+ */
+
+/* Caches that a killed test leaves are to be unlinked. */
+static void note_name(const struct asynclazy_create *c)
+{
+	struct fault_run *r = fault_run;
+	__u32 i;
+
+	if (!c->name_size || c->name_size > ASYNCLAZY_NAME_MAX)
+		return;
+	i = __atomic_fetch_add(&r->nr_names, 1, __ATOMIC_SEQ_CST);
+	if (i < sizeof(r->name) / sizeof(r->name[0]))
+		memcpy(r->name[i], (const void *)(uintptr_t)c->name, c->name_size);
+}
+
+static __u32 ioctl_id(unsigned long nr, const void *arg)
+{
+	struct { __u32 size, flags; } start = { 0, 0 };
+	struct iovec to = { &start, sizeof(start) };
+	struct iovec from = { (void *)arg, sizeof(start) };
+
+	/* @arg may be any address */
+	if (nr == ASYNCLAZY_IOC_CLAIM)
+		process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+	return FAULT_ID(_IOC_NR(nr), start.flags & ASYNCLAZY_CLAIM_FLAGS);
+}
+
+static long make_ioctl(const struct watched *w)
+{
+	return __real_ioctl(w->fd, w->nr, w->arg);
+}
+
+int __wrap_ioctl(int fd, unsigned long nr, void *arg)
+{
+	struct watched w = { .fd = fd, .nr = nr, .arg = arg, .make = make_ioctl };
+	int result;
+
+	if (_IOC_TYPE(nr) != ASYNCLAZY_IOC_TYPE || never || !fault_run || !fault_run->on)
+		return __real_ioctl(fd, nr, arg);
+	w.id = ioctl_id(nr, arg);
+	result = watching() ? watch(&w) : __real_ioctl(fd, nr, arg);
+	if (!result && nr == ASYNCLAZY_IOC_CREATE)
+		note_name(arg);
+	return result;
+}
+
+static long make_read(const struct watched *w)
+{
+	return __real_read(w->fd, w->arg, w->size);
+}
+
+ssize_t __wrap_read(int fd, void *buf, size_t size)
+{
+	struct watched w = {
+		.id = FAULT_ID(FAULT_READ, 0),
+		.fd = fd,
+		.arg = buf,
+		.size = size,
+		.make = make_read,
+	};
+
+	return watching() ? watch(&w) : make_read(&w);
+}
+
+static long make_poll(const struct watched *w)
+{
+	return __real_poll(w->arg, w->size, w->more[0]);
+}
+
+int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+	struct watched w = {
+		.id = FAULT_ID(FAULT_POLL, 0),
+		.arg = fds,
+		.size = n,
+		.more = { timeout },
+		.make = make_poll,
+	};
+
+	return watching() ? watch(&w) : make_poll(&w);
+}
+
+static long make_epoll(const struct watched *w)
+{
+	return __real_epoll_ctl(w->more[0], w->more[1], w->fd, w->arg);
+}
+
+int __wrap_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	struct watched w = {
+		.id = FAULT_ID(FAULT_EPOLL, 0),
+		.fd = fd,
+		.arg = event,
+		.more = { epfd, op },
+		.make = make_epoll,
+	};
+
+	return watching() ? watch(&w) : make_epoll(&w);
+}
+
+static long make_module(const struct watched *w)
+{
+	return __real_syscall(SYS_finit_module, w->fd, (long)w->arg, w->more[0], 0, 0, 0);
+}
+
+static long make_ring(const struct watched *w)
+{
+	return __real_syscall(SYS_io_uring_enter, w->fd, w->more[0], w->more[1], w->more[2],
+			      w->more[3], w->size);
+}
+
+long __wrap_syscall(long nr, long a, long b, long c, long d, long e, long f)
+{
+	struct watched w = { .fd = a };
+
+	switch (nr) {
+	case SYS_finit_module:
+		w.id = FAULT_ID(FAULT_MODULE, 0);
+		w.arg = (void *)b;
+		w.more[0] = c;
+		w.make = make_module;
+		break;
+	case SYS_io_uring_enter:
+		w.id = FAULT_ID(FAULT_RING, 0);
+		w.more[0] = b;
+		w.more[1] = c;
+		w.more[2] = d;
+		w.more[3] = e;
+		w.size = f;
+		w.make = make_ring;
+		break;
+	default:
+		return __real_syscall(nr, a, b, c, d, e, f);
+	}
+	return watching() ? watch(&w) : w.make(&w);
+}

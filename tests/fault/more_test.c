@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Calls that the kselftests leave to another process, or make with nothing to
+ * allocate: each of them here, by the test's own task, so that it gets faults.
+ */
+#include <sys/epoll.h>
+
+#include <kselftest_harness.h>
+#include "alz.h"
+
+FIXTURE(more) {
+	struct alz a;
+	struct alz b;		/* a second client of this process */
+	struct asynclazy_claim c;
+	struct asynclazy_event e;
+	struct asynclazy_stats s;
+	char key[1001];		/* too long for the kernel's stack */
+	char name[64];
+};
+
+FIXTURE_SETUP(more)
+{
+	ASSERT_EQ(0, alz_setup(&self->a, 1000, 1 << 20));
+	ASSERT_EQ(0, alz_join(&self->b, self->a.cache));
+	memset(self->key, 'k', sizeof(self->key) - 1);
+	snprintf(self->name, sizeof(self->name), "fault-more-%d", getpid());
+}
+
+FIXTURE_TEARDOWN(more)
+{
+	alz_leave(&self->b);
+	alz_leave(&self->a);
+}
+
+TEST_F(more, long_keys_are_set_claimed_and_invalidated)
+{
+	__u32 count;
+	__u64 ticket;
+
+	ASSERT_EQ(0, alz_set(&self->a, self->key, "value"));
+	EXPECT_TRUE(alz_has(&self->b, self->key, "value"));
+	ASSERT_EQ(0, alz_invalidate(&self->a, self->key, &count));
+	EXPECT_EQ(1, count);
+	ticket = alz_ticket(&self->a, self->key);
+	ASSERT_NE(0, ticket);
+	ASSERT_EQ(0, alz_publish(&self->a, ticket, "new"));
+	EXPECT_TRUE(alz_has(&self->b, self->key, "new"));
+}
+
+TEST_F(more, all_sorts_of_waits_on_one_flight)
+{
+	__u32 flags[] = { EVENT, INIT | EVENT, INIT | EVENT | FOLLOW, WAITFD, INIT | WAITFD };
+	__u64 ticket = alz_ticket(&self->a, "k");
+	int fd[ARRAY_SIZE(flags)];
+	unsigned int i, events = 0;
+
+	ASSERT_NE(0, ticket);
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		ASSERT_EQ(0, alz_claim_event(&self->b, "k", flags[i], i, &self->c));
+		ASSERT_EQ(ASYNCLAZY_RESULT_PENDING, self->c.out_result);
+		fd[i] = flags[i] & WAITFD ? self->c.out_fd : -1;
+	}
+	/* a blocked call that does not wait long */
+	alz_claim_fill(&self->b, &self->c, "k", 1, BLOCK);
+	self->c.deadline = 1;
+	ASSERT_EQ(-ETIMEDOUT, alz_claim_raw(&self->b, &self->c));
+	ASSERT_EQ(0, alz_stats(self->a.cache, &self->s));
+	ASSERT_EQ(ARRAY_SIZE(flags), self->s.out_waits_now);
+	ASSERT_EQ(0, alz_cancel(&self->b, 1));
+	ASSERT_EQ(0, alz_fail(&self->a, ticket, EIO, TRANSIENT, 0, "a text"));
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		char text[ASYNCLAZY_DETAIL_MAX];
+		__u32 size;
+
+		if (i == 1)
+			continue;
+		if (fd[i] >= 0) {
+			ASSERT_EQ(0, alz_read_waitfd(fd[i], &self->e, ALZ_SOON_MS));
+			close(fd[i]);
+			continue;
+		}
+		ASSERT_EQ(0, alz_event(&self->b, &self->e));
+		EXPECT_EQ(ASYNCLAZY_RESULT_FAILED, self->e.result);
+		ASSERT_EQ(0, alz_fetch(&self->b, self->e.cookie, text, sizeof(text), &size));
+		EXPECT_EQ(6, size);
+		events++;
+	}
+	EXPECT_EQ(2, events);
+	ASSERT_EQ(0, alz_stats(self->a.cache, &self->s));
+	EXPECT_EQ(0, self->s.out_waits_now);
+}
+
+TEST_F(more, descriptors_are_watched_with_epoll)
+{
+	struct epoll_event e = { .events = EPOLLIN };
+	__u64 ticket = alz_ticket(&self->a, "k");
+	int epfd = epoll_create1(EPOLL_CLOEXEC);
+	int fd = alz_waitfd(&self->b, "k", 0, 1);
+
+	ASSERT_NE(0, ticket);
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, epfd);
+	ASSERT_EQ(0, epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &e));
+	ASSERT_EQ(0, epoll_ctl(epfd, EPOLL_CTL_ADD, self->b.client, &e));
+	EXPECT_EQ(0, epoll_wait(epfd, &e, 1, 0));
+	ASSERT_EQ(0, alz_publish(&self->a, ticket, "value"));
+	EXPECT_EQ(1, epoll_wait(epfd, &e, 1, ALZ_SOON_MS));
+	close(fd);
+	close(epfd);
+}
+
+TEST_F(more, a_name_is_made_opened_and_taken_away)
+{
+	int device = alz_device(O_RDWR);
+	struct asynclazy_create c;
+	struct asynclazy_info i;
+	__u64 count;
+	int fd;
+
+	ASSERT_LE(0, device);
+	/* one that failed is not there: the next one is the first */
+	ASSERT_EQ(0, alz_create(device, &c, self->name,
+				ASYNCLAZY_CREATE_STABLE | ASYNCLAZY_CREATE_EXCLUSIVE, 100, 1 << 16));
+	EXPECT_EQ(1, c.out_created);
+	close(c.out_fd);
+	fd = alz_open(device, self->name, ASYNCLAZY_OPEN_WRITE);
+	ASSERT_LE(0, fd);
+	close(fd);
+	ASSERT_EQ(0, alz_unlink(device, self->name));
+	EXPECT_EQ(-ENOENT, alz_unlink(device, self->name));
+	ASSERT_EQ(0, alz_info(&i));
+	ASSERT_EQ(0, alz_clear(&self->a, &count));
+	EXPECT_EQ(0, count);
+	close(device);
+}
+
+/* An error that finds no memory to be kept in is told, and not kept. */
+TEST_F(more, errors_of_each_class_are_told)
+{
+	__u32 classes[] = { TRANSIENT, NEGATIVE, PERMANENT };
+	__u64 ticket;
+	unsigned int i;
+	char key[8];
+
+	for (i = 0; i < ARRAY_SIZE(classes); i++) {
+		snprintf(key, sizeof(key), "k%u", i);
+		ticket = alz_ticket(&self->a, key);
+		ASSERT_NE(0, ticket);
+		ASSERT_EQ(0, alz_claim_event(&self->b, key, EVENT, i, &self->c));
+		ASSERT_EQ(0, alz_fail(&self->a, ticket, EIO, classes[i], 0, "a text"));
+		ASSERT_EQ(0, alz_event(&self->b, &self->e));
+		EXPECT_EQ(ASYNCLAZY_RESULT_FAILED, self->e.result);
+		EXPECT_EQ(EIO, self->e.error);
+	}
+}
+
+TEST_HARNESS_MAIN

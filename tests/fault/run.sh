@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Every allocation of the module, and every copy to and from user space, fails
+# once: the kselftests on the KASAN kernel with one fault at a time.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+
+usage() {
+	cat <<'END'
+usage: tests/fault/run.sh [option...] [PROGRAM...]      (default: all programs)
+
+  --kernel K    a kernel with fault injection (default kasan)
+  --module FILE the module (default $BUILD/kmod-K/asynclazy.ko)
+  --options S   options for the programs; `--options -h` tells which there are
+  --timeout S   seconds for all (default 1200; with ALZ_FULL=1 8 hours)
+
+Programs are those of tests/kselftest and tests/fault (claim_test, ...), built by
+`make fault`. A slice takes each place in each call once, in whichever test
+comes to it first, and one drawn allocation of each test; with ALZ_FULL=1 each
+test runs with its first allocation failing, its second, ... until it passes
+without a fault, and the same with copies.
+
+Environment: BUILD (default build), ALZ_FULL=1
+END
+}
+
+kernel=kasan module='' options='' timeout=1200
+[ "${ALZ_FULL-}" != 1 ] || timeout=28800
+while [ $# -gt 0 ]; do
+	case $1 in
+	-h | --help) usage; exit 0 ;;
+	--kernel) kernel=$2; shift 2 ;;
+	--module) module=$2; shift 2 ;;
+	--options) options=$2; shift 2 ;;
+	--timeout) timeout=$2; shift 2 ;;
+	-*) usage >&2; exit 2 ;;
+	*) break ;;
+	esac
+done
+build=$(realpath "${BUILD:-build}")
+module=${module:-$build/kmod-$kernel/asynclazy.ko}
+if [ ! -x "$build/fault/finish" ]; then
+	echo "tests/fault/run.sh: no programs in $build/fault; build them with 'make fault'" >&2
+	exit 2
+fi
+mkdir -p "$build/test-log"
+out=$(mktemp) || exit 1
+trap 'rm -f "$out"' EXIT
+
+echo "TAP version 13"
+tools/vm/run --kernel "$kernel" --module "$module" --memory 2G --timeout "$timeout" \
+	--log "$build/test-log/console-fault.log" --file "$build/fault" \
+	${ALZ_FULL:+--env ALZ_FULL} --env ALZ_KO=/lib/modules/asynclazy.ko \
+	--env FAULT_OPTIONS="$options" \
+	-- tests/fault/guest.sh "$build/fault" "$@" 2>&1 | tee "$out"
+status=${PIPESTATUS[0]}
+
+# a complaint of the kernel, or no end, is a case of its own
+if [ "$status" -gt 1 ]; then
+	read -r p f s <<<"$(sed -n 's/^# totals: pass:\([0-9]*\) fail:\([0-9]*\) skip:\([0-9]*\).*/\1 \2 \3/p' "$out" | tail -1)"
+	case $status in
+	124) why="it was not done after $timeout s" ;;
+	125) why="the kernel complained, see above" ;;
+	*) why="status $status" ;;
+	esac
+	echo "not ok $((${p:-0} + ${f:-0} + ${s:-0} + 1)) the guest: $why"
+	echo "# totals: pass:${p:-0} fail:$((${f:-0} + 1)) skip:${s:-0}"
+	exit 1
+fi
+exit "$status"

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+# The core under libFuzzer, beside a model. Included by the top-level Makefile;
+# BUILD and CC are its. Targets:
+#   fuzz-core         $(BUILD)/fuzz/core_fuzz: libFuzzer, ASan, UBSan (clang)
+#   fuzz-core-replay  $(BUILD)/fuzz/core_replay: the same without libFuzzer ($(CC))
+#   fuzz-core-cov     $(BUILD)/fuzz/core_cov: core_replay that measures coverage (clang)
+
+FUZZ_CLANG ?= clang
+FUZZ_CORE_DIR := tests/fuzz/core
+FUZZ_CORE_COMMON := model model_wait fuzz_os world check input ops ops_claim ops_store ops_wait \
+	ops_cache reader_os replay
+FUZZ_CORE_CORE := $(basename $(notdir $(wildcard kmod/core/*.c)))
+FUZZ_CORE_CFLAGS := -std=gnu11 -g -O2 -Wall -Wextra -Werror -fno-omit-frame-pointer \
+	-fno-sanitize-recover=all
+FUZZ_CORE_CPPFLAGS = -I$(FUZZ_CORE_DIR) -Itests/unit/core_os -Ikmod/core -Ikmod/uapi
+FUZZ_CORE_LIB = -D_GNU_SOURCE -Dclock_gettime=fuzz_clock_gettime -Ilibuser/src \
+	-Ilibuser/include -Ikmod/core -Ikmod/uapi
+
+FUZZ_CORE_CC_fuzz = $(FUZZ_CLANG)
+FUZZ_CORE_CC_replay = $(CC)
+FUZZ_CORE_CC_cov = $(FUZZ_CLANG)
+FUZZ_CORE_SAN_fuzz := -fsanitize=address,undefined
+FUZZ_CORE_SAN_replay := -fsanitize=address,undefined
+FUZZ_CORE_SAN_cov := -fprofile-instr-generate -fcoverage-mapping
+# libFuzzer is led by the core and the reader; to follow the model costs more
+# than it brings
+FUZZ_CORE_LED_fuzz := -fsanitize=fuzzer-no-link
+FUZZ_CORE_LINK_fuzz := -fsanitize=fuzzer
+FUZZ_CORE_MAIN_fuzz := fuzz
+FUZZ_CORE_MAIN_replay := main
+FUZZ_CORE_MAIN_cov := main
+
+# fuzz_core_variant V
+define fuzz_core_variant
+$(BUILD)/fuzz/core-$(1)/%.o: $(FUZZ_CORE_DIR)/%.c
+	@mkdir -p $$(@D)
+	$$(FUZZ_CORE_CC_$(1)) $$(FUZZ_CORE_CPPFLAGS) -Ilibuser/src -Ilibuser/include \
+		$$(FUZZ_CORE_CFLAGS) $$(FUZZ_CORE_SAN_$(1)) -MMD -MP -c -o $$@ $$<
+
+$(BUILD)/fuzz/core-$(1)/core/%.o: kmod/core/%.c
+	@mkdir -p $$(@D)
+	$$(FUZZ_CORE_CC_$(1)) $$(FUZZ_CORE_CPPFLAGS) $$(FUZZ_CORE_CFLAGS) \
+		$$(FUZZ_CORE_SAN_$(1)) $$(FUZZ_CORE_LED_$(1)) -MMD -MP -c -o $$@ $$<
+
+$(BUILD)/fuzz/core-$(1)/lib/reader.o: libuser/src/reader.c
+	@mkdir -p $$(@D)
+	$$(FUZZ_CORE_CC_$(1)) $$(FUZZ_CORE_LIB) $$(FUZZ_CORE_CFLAGS) \
+		$$(FUZZ_CORE_SAN_$(1)) $$(FUZZ_CORE_LED_$(1)) -MMD -MP -c -o $$@ $$<
+
+$(BUILD)/fuzz/core_$(1): $(patsubst %,$(BUILD)/fuzz/core-$(1)/%.o, \
+		$(FUZZ_CORE_COMMON) $(FUZZ_CORE_MAIN_$(1)) $(FUZZ_CORE_CORE:%=core/%) lib/reader)
+	$$(FUZZ_CORE_CC_$(1)) $$(FUZZ_CORE_CFLAGS) $$(FUZZ_CORE_SAN_$(1)) $$(FUZZ_CORE_LINK_$(1)) \
+		-o $$@ $$^
+
+-include $(wildcard $(BUILD)/fuzz/core-$(1)/*.d $(BUILD)/fuzz/core-$(1)/*/*.d)
+endef
+
+$(foreach v,fuzz replay cov,$(eval $(call fuzz_core_variant,$(v))))
+
+# core_replay without the core: for mutants.sh
+$(BUILD)/fuzz/core_harness.a: $(FUZZ_CORE_COMMON:%=$(BUILD)/fuzz/core-replay/%.o) \
+		$(BUILD)/fuzz/core-replay/main.o $(BUILD)/fuzz/core-replay/lib/reader.o
+	@rm -f $@
+	ar rcs $@ $^
+
+.PHONY: fuzz-core fuzz-core-replay fuzz-core-cov
+fuzz-core: $(BUILD)/fuzz/core_fuzz
+fuzz-core-replay: $(BUILD)/fuzz/core_replay
+fuzz-core-cov: $(BUILD)/fuzz/core_cov

@@ -1,0 +1,122 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+# Breaks a copy of the core, one way at a time, and sees the replayer find it
+# with what CI runs: the corpus and random inputs.
+set -u
+cd "$(dirname "$0")/../../.." || exit 1
+
+usage() {
+	cat <<'END'
+usage: tests/fuzz/core/mutants.sh [NAME...]
+Each deliberate bug in a copy of kmod/core must be found. Environment: BUILD, CC.
+END
+}
+
+case ${1-} in
+-h | --help)
+	usage
+	exit 0
+	;;
+esac
+export BUILD=${BUILD:-build}
+cc=${CC:-cc}
+dir=$BUILD/fuzz/mutants
+rm -rf "$dir"
+mkdir -p "$dir"
+make -s "$BUILD/fuzz/core_harness.a" || exit 1
+harness=$BUILD/fuzz/core_harness.a
+flags=(-std=gnu11 -g -O1 -w -fno-omit-frame-pointer -fno-sanitize-recover=all
+	"-fsanitize=address,undefined" -Itests/fuzz/core -Itests/unit/core_os -Ikmod/uapi)
+total=0 lost=0
+export ASAN_OPTIONS="${ASAN_OPTIONS-detect_leaks=1}"
+
+# run NAME: 0 if the replayer has nothing to say
+run() {
+	find tests/fuzz/core/corpus -type f -print0 | sort -z |
+		timeout 600 xargs -0 "$dir/replay" --seed 1 --random 1500 >"$dir/$1.log" 2>&1
+}
+
+# mutant NAME FILE SED-SCRIPT [WANTED...]: the script must change the file
+mutant() {
+	local name=$1 file=$2 script=$3
+	[ ${#only[@]} = 0 ] || [[ " ${only[*]} " = *" $name "* ]] || return
+	total=$((total + 1))
+	rm -rf "$dir/core"
+	cp -r kmod/core "$dir/core"
+	sed -i -E "$script" "$dir/core/$file"
+	if cmp -s "kmod/core/$file" "$dir/core/$file"; then
+		echo "$name: the change does not apply to $file"
+		lost=$((lost + 1))
+	elif ! "$cc" "${flags[@]}" -I"$dir/core" -o "$dir/replay" "$dir"/core/*.c \
+		"$harness" 2>"$dir/$name.log"; then
+		echo "$name: does not compile: $(head -1 "$dir/$name.log")"
+		lost=$((lost + 1))
+	elif run "$name"; then
+		echo "$name: NOT FOUND"
+		lost=$((lost + 1))
+	else
+		echo "$name: found: $(grep -m1 -aoE 'mismatch: .*|(ERROR|error): .*' "$dir/$name.log" |
+			cut -c1-100)"
+	fi
+}
+
+only=("$@")
+cp -r kmod/core "$dir/core"
+"$cc" "${flags[@]}" -I"$dir/core" -o "$dir/replay" "$dir"/core/*.c "$harness" || exit 1
+if ! run unbroken; then
+	echo "the unbroken core fails already: see $dir/unbroken.log"
+	exit 1
+fi
+
+mutant no-estale-fence publish.c \
+	'/^int alz_publish_commit/,/^}/ { s/(err = )alz_flight_owned\(client, r->ticket, &f\)/\1alz_flight_owned(client, r->ticket, \&f); f = alz_flight_find(cache, alz_record_key(r->record), r->record->key_size, r->record->hash); if (f) err = 0/ }'
+mutant no-fence-after-memory publish.c \
+	'/lock may have been let go/ { n; s/err = alz_flight_owned.*/err = 0;/ }'
+mutant queue-reversed flight.c \
+	'/^static bool alz_flight_offer/,/^}/ s/f->able\.next/f->able.prev/'
+mutant ends-reversed flight.c \
+	'/^void alz_flight_end/,/^}/ s/f->waiters\.next/f->waiters.prev/'
+mutant events-reversed wait.c \
+	'/^void alz_wait_deliver/,/^}/ s/alz_list_add_tail\(&w->link, &client->ready\)/alz_list_add_tail(\&w->link, client->ready.next)/'
+mutant offer-lost-at-cancel event.c \
+	'/^static void alz_wait_take_back/,/^}/ s/\tif \(f\)$/\tif (0)/'
+mutant cancelled-waiter-stays wait.c \
+	'/^void alz_wait_drop/,/^}/ s/\talz_list_del\(&w->link\);//'
+mutant next-waiter-lost-at-cancel event.c \
+	'/^int alz_cancel/,/^}/ s/\t\talz_wait_take_back\(cache, w\);/\t\tif (w->state == ALZ_WAITING \&\& w->link.next->next != \&w->link \&\& w->link.next != \&w->flight->able \&\& w->link.next != \&w->flight->waiters) alz_list_del(w->link.next);\n&/'
+mutant displaced-slot-dropped table.c \
+	'/^static u64 \*alz_table_move/,/^}/ s/alz_os_store_release\(room, word\);//'
+mutant clear-lets-slip table.c \
+	'/^static u64 \*alz_table_move/,/^}/ s/alz_slot_cleared\(cache, word\)/false/'
+mutant ttl-off-by-one arena.c 's/now >= alz_record_times/now > alz_record_times/'
+mutant ttl-ignored publish.c '/^static bool alz_ttl_ends/,/^}/ s/return .*/return false;/'
+mutant ttl-overflows publish.c 's/return ttl < ASYNCLAZY_NEVER - now \? now \+ ttl : ASYNCLAZY_NEVER/return now + ttl/'
+mutant error-ttl-ignored publish.c \
+	'/^int alz_fail/,/^}/ s/ttl = ALZ_DEFAULT_NEGATIVE_TTL/ttl = 0/'
+mutant record-one-granule-short slot.h \
+	's/return alz_round_up\(size, 1ULL << ASYNCLAZY_GRANULE_SHIFT\)/return alz_round_up(size - 8, 1ULL << ASYNCLAZY_GRANULE_SHIFT)/'
+mutant two-tickets flight.c \
+	'/^void alz_flight_hand_over/,/^}/ s/alz_flight_revoke\(cache, f\);/if (alz_list_empty(\&f->able)) &/'
+mutant no-recheck-before-ticket claim.c \
+	'/^static int alz_claim_try/,/^}/ s/\tf = alz_flight_find\(cache, c->key, c->key_size, c->hash\);/\tf = *spare ? NULL : alz_flight_find(cache, c->key, c->key_size, c->hash);/'
+mutant leak-on-error publish.c \
+	'/^int alz_fail/,/^}/ s/\talz_os_free\(copy\);/\tif (!err) alz_os_free(copy);/'
+mutant waiter-leaks claim.c 's/\talz_os_free\(fresh\);//'
+mutant generation-stands-still invalidate.c \
+	'/^int alz_invalidate/,/^}/ s/\talz_generation_next\(cache\);//'
+mutant refused-value-readable publish.c \
+	'/^void alz_publish_abort/,/^}/ s/\tmemset\(r->record, 0, r->size\);//'
+mutant slot-before-generation publish.c \
+	'/^int alz_publish_begin/,/^}/ s/\tr->record->generation = f->generation;//'
+mutant room-is-not-given-back publish.c \
+	'/^int alz_publish_begin/,/^}/ s/alz_arena_give_back\(cache, r->offset, r->size\);//'
+mutant quota-off-by-one claim.c 's/client->nr_waits >= client->max_waits/client->nr_waits > client->max_waits/'
+mutant dead-record-stays table.c \
+	'/^u64 \*alz_table_room/,/^}/ s/alz_bucket_evict_dead\(cache, other, alz_os_now\(\)\)/NULL/'
+mutant tree-loses-a-wait wait.c \
+	'/^void alz_waits_del/,/^}/ s/\*at = below \? below : above;/*at = below;/'
+mutant wakes-too-early wait.c \
+	'/^void alz_wait_deliver/,/^}/ s/\t\talz_os_wake\(w\);/\t\tif (w->kind == ALZ_WAIT_FD) alz_os_wake(w);/'
+echo "# figure: mutants found $((total - lost))"
+[ "$lost" = 0 ] || echo "$lost of $total are not found"
+[ "$lost" = 0 ]

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The parent: starts workers, kills them at random instants, reaps them, notes
+ * what they were doing, and starts others in their place. It has no cache
+ * mapped and stays small, so that a fork of it is cheap.
+ */
+#include "storm.h"
+
+#include <linux/futex.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define AIM_NS		(300 * 1000)	/* how long to look for one in a rare phase */
+
+struct kills kills;
+
+const char *const phase_names[PHASE_END] = {
+#define X(name, text) text,
+	PHASES(X)
+#undef X
+};
+
+static const char *program_path;
+static char fd_text[16];
+static int targets[SLOTS_MAX];	/* killed and not reaped */
+static __u64 dying;		/* how many of them */
+
+void killer_start(const char *program, int shared_fd)
+{
+	program_path = program;
+	sprintf(fd_text, "%d", shared_fd);
+	/* orphans of a worker that forked come to us */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	/* else the workers would leave it no time to kill them */
+	setpriority(PRIO_PROCESS, 0, -20);
+}
+
+static void killer_spawn(unsigned int i)
+{
+	struct slot *s = &storm->slots[i];
+	bool exec = rnd(100) < storm->exec;
+	char number[16];
+	pid_t pid;
+
+	s->epoch++;
+	s->doomed = false;
+	s->phase = PHASE_START;
+	pid = fork();
+	if (pid < 0) {
+		wrong(WRONG_WORKER, "fork: %s", strerror(errno));
+		return;
+	}
+	if (pid) {
+		/* unless a child of its has taken its place already */
+		int none = 0;
+
+		atomic_compare_exchange_strong(&s->pid, &none, pid);
+		return;
+	}
+	setpriority(PRIO_PROCESS, 0, 0);
+	if (!exec) {
+		/* the parent may be slower than we are */
+		int none = 0;
+
+		atomic_compare_exchange_strong(&s->pid, &none, getpid());
+		worker_run(i);
+	}
+	sprintf(number, "%u", i);
+	execl(program_path, "storm", "--worker", number, "--shared", fd_text, NULL);
+	_exit(127);
+}
+
+/* For a worker: be another program all of a sudden. */
+void worker_exec(void)
+{
+	char number[16];
+
+	phase(PHASE_EXEC);
+	sprintf(number, "%u", self.slot);
+	self.me->epoch++;
+	execl(program_path, "storm", "--worker", number, "--shared", fd_text, NULL);
+	_exit(127);
+}
+
+void killer_fill(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < storm->procs; i++)
+		if (!storm->slots[i].pid)
+			killer_spawn(i);
+}
+
+static void killer_tally(struct slot *s)
+{
+	unsigned int c, in = 0;
+
+	kills.by_phase[s->phase]++;
+	kills.holding += !!s->held;
+	kills.waiting += !!s->waits;
+	for (c = 0; c < CACHES; c++) {
+		in += !!s->in[c];
+		kills.retired += cache_retired(s, c);
+	}
+	kills.both_caches += in == CACHES;
+}
+
+/* A process has ended: whose place was it in? */
+static void killer_reaped(pid_t pid, int status)
+{
+	bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+	bool ours = false;
+	unsigned int i, c;
+	struct slot *s;
+
+	for (i = 0; i < storm->procs && !ours; i++)
+		ours = targets[i] == pid;
+	if (ours) {
+		i--;
+		targets[i] = 0;
+		dying--;
+	} else {
+		for (i = 0; i < storm->procs && storm->slots[i].pid != pid; i++)
+			;
+	}
+	if (killed)
+		kills.done += ours;
+	else if (status)
+		wrong(WRONG_WORKER, "a worker ended with status 0x%x", status);
+	/* a child that came too late to take its place */
+	if (i == storm->procs)
+		return;
+	s = &storm->slots[i];
+	if (!atomic_compare_exchange_strong(&s->pid, &pid, 0)) {
+		/* one whose child took its place: that one was not killed */
+		if (ours)
+			s->doomed = false;
+		return;
+	}
+	if (killed && ours)
+		killer_tally(s);
+	else if (killed)
+		wrong(WRONG_WORKER, "a worker was killed by somebody else");
+	for (c = 0; c < CACHES; c++)
+		s->in[c] = 0;
+	s->held = 0;
+	s->waits = 0;
+}
+
+/* Reap those that are dead; with @wait, one at least. */
+void killer_reap(bool wait)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, wait ? 0 : WNOHANG)) > 0) {
+		killer_reaped(pid, status);
+		wait = false;
+	}
+}
+
+__u64 killer_dying(void)
+{
+	return dying;
+}
+
+static void killer_kill(unsigned int i)
+{
+	struct slot *s = &storm->slots[i];
+
+	/* before the kill: its tickets may be handed over from here on */
+	s->doomed = true;
+	targets[i] = s->pid;
+	dying++;
+	/* the dying do not stand in line behind those who are alive */
+	setpriority(PRIO_PROCESS, targets[i], -20);
+	kill(targets[i], SIGKILL);
+}
+
+/* Whether there can be a kill in this phase. */
+bool phase_expected(enum phase p)
+{
+	bool library = !strncmp(phase_names[p], "library", 7);
+
+	if (p == PHASE_COPY)
+		return storm->can_cut;
+	if (library)
+		return storm->library > 0;
+	return storm->library < 100 || p == PHASE_START || p == PHASE_READ || p == PHASE_MAKE;
+}
+
+/* Some phase was hit much less than its share. */
+static bool killer_neglects(void)
+{
+	__u64 least = ~0ULL;
+	int i;
+
+	for (i = 0; i < PHASE_END; i++)
+		if (phase_expected(i) && kills.by_phase[i] < least)
+			least = kills.by_phase[i];
+	return least * 4 < kills.done / PHASE_END;
+}
+
+/* Who to kill: anybody, or whoever does what was hit least. SLOTS_MAX: nobody. */
+static unsigned int killer_choose(bool aimed, __u64 *hits)
+{
+	unsigned int first = rnd(storm->procs), victim = SLOTS_MAX, n;
+
+	*hits = ~0ULL;
+	for (n = 0; n < storm->procs; n++) {
+		unsigned int i = (first + n) % storm->procs;
+		const struct slot *s = &storm->slots[i];
+		__u64 h = kills.by_phase[s->phase];
+
+		if (!s->pid || targets[i] || h >= *hits)
+			continue;
+		victim = i;
+		*hits = h;
+		if (!aimed)
+			break;
+	}
+	return victim;
+}
+
+/*
+ * Half of the kills hit anybody, at any instant; the other half are aimed at
+ * what was hit least, else the short phases would rarely be hit.
+ */
+void killer_kill_one(void)
+{
+	bool aimed = rnd(2);
+	__u64 until = aimed && killer_neglects() ? alz_now() + AIM_NS : 0;
+	unsigned int victim;
+	__u64 hits;
+
+	do {
+		victim = killer_choose(aimed, &hits);
+	} while (until && hits * 4 >= kills.done / PHASE_END && alz_now() < until);
+	if (victim < SLOTS_MAX)
+		killer_kill(victim);
+}
+
+/* Until all are dead and reaped, orphans too. */
+void killer_all(void)
+{
+	unsigned int i;
+	int status;
+	pid_t pid;
+
+	/* a fork may be under way: its child takes the place */
+	do {
+		for (i = 0; i < storm->procs; i++)
+			if (storm->slots[i].pid && !targets[i])
+				killer_kill(i);
+		pid = waitpid(-1, &status, 0);
+		if (pid > 0)
+			killer_reaped(pid, status);
+	} while (pid > 0);
+}
+
+static void killer_stuck(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < storm->procs; i++) {
+		const struct slot *s = &storm->slots[i];
+
+		if (s->idle != storm->calm)
+			wrong(WRONG_STUCK, "worker %u is stuck, %s, key %u, with %u tickets and %u waits",
+			      i, phase_names[s->phase], s->key, s->held, s->waits);
+	}
+}
+
+/* No kills any more: all that was begun ends, without anybody's help. */
+bool killer_calm(__u64 watchdog_ns)
+{
+	struct timespec t = { .tv_nsec = ALZ_MSEC };
+	__u64 until = alz_now() + watchdog_ns;
+	unsigned int i;
+
+	while (dying)
+		killer_reap(true);
+	killer_fill();
+	storm->calm++;
+	do {
+		for (i = 0; i < storm->procs && storm->slots[i].idle == storm->calm; i++)
+			;
+		if (i == storm->procs)
+			return true;
+		nanosleep(&t, NULL);
+		killer_reap(false);
+		killer_fill();
+	} while (alz_now() < until);
+	killer_stuck();
+	return false;
+}

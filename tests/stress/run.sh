@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The crash storm, in the guest, on each kernel.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+
+usage() {
+	cat <<'END'
+usage: tests/stress/run.sh [KERNEL...] [-- STORM-OPTION...]     (default: 6.12 kasan)
+
+Boots each kernel and kills processes that use caches at random instants, some
+10,000 times on a distribution's kernel, 1,000 on a debug kernel (build/kernels/kasan,
+kcsan), which are slow. ALZ_FULL=1: 1,000,000 and 100,000. The program is
+build/stress/storm (make stress); its options are told by its --help and can be
+given after --, for instance `-- --kills 500 --seed 7`.
+
+Environment: ALZ_FULL=1 full counts; BUILD=build; ALZ_STORM_SEED=N seed.
+END
+}
+
+BUILD=${BUILD:-build}
+export BUILD
+storm=$BUILD/stress/storm
+kernels=() options=()
+while (($#)); do
+	case $1 in
+	-h | --help)
+		usage
+		exit 0
+		;;
+	--)
+		shift
+		options=("$@")
+		break
+		;;
+	-*)
+		usage >&2
+		exit 2
+		;;
+	*) kernels+=("$1") ;;
+	esac
+	shift
+done
+[ ${#kernels[@]} -gt 0 ] || kernels=(6.12 kasan)
+log=$BUILD/test-log
+mkdir -p "$log"
+
+n=0 passed=0 failed=0 skipped=0 kills=0
+echo "TAP version 13"
+echo "1..${#kernels[@]}"
+for k in "${kernels[@]}"; do
+	n=$((n + 1))
+	module=$BUILD/kmod-$k/asynclazy.ko
+	name="crash storm on $k"
+	if [ ! -e "$BUILD/kernels/$k/vmlinuz" ] || [ ! -e "$module" ] || [ ! -x "$storm" ]; then
+		echo "# needed: $BUILD/kernels/$k, $module, $storm"
+		if [ ! -e "$BUILD/kernels/$k/vmlinuz" ] && [ -z "${ALZ_FULL-}" ]; then
+			skipped=$((skipped + 1))
+			echo "ok $n $name # SKIP kernel $k is not built"
+		else
+			failed=$((failed + 1))
+			echo "not ok $n $name # not built"
+		fi
+		continue
+	fi
+	# seconds bound what hangs; a calm has a watchdog of its own
+	case $k in
+	kasan | kcsan) count=1000 full=100000 round=1000 memory=3G seconds=1800 ;;
+	*) count=10000 full=1000000 round=2000 memory=2G seconds=1800 ;;
+	esac
+	if [ -n "${ALZ_FULL-}" ]; then
+		count=$full seconds=86400
+	fi
+	out=$log/storm-$k.log
+	start=$SECONDS
+	tools/vm/run --kernel "$k" --module "$module" --memory "$memory" --timeout "$seconds" \
+		--log "$log/storm-console-$k.log" -- "$storm" --kills "$count" --round "$round" \
+		--unload ${ALZ_STORM_SEED:+--seed "$ALZ_STORM_SEED"} "${options[@]}" 2>&1 |
+		tee "$out" | grep --line-buffered -aEv '^# figure|^# totals' | sed -u 's/^/    /'
+	status=${PIPESTATUS[0]}
+	survived=$(sed -n 's/^# figure: kills survived //p' "$out")
+	kills=$((kills + ${survived:-0}))
+	if [ "$status" = 0 ]; then
+		passed=$((passed + 1))
+		echo "ok $n $name"
+	else
+		failed=$((failed + 1))
+		echo "not ok $n $name # status $status, see $out"
+	fi
+	echo "# $k: ${survived:-0} kills survived, $((SECONDS - start)) s"
+done
+echo "# figure: kills survived $kills"
+echo "# totals: pass:$passed fail:$failed skip:$skipped"
+[ "$failed" = 0 ]

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The tickets that a worker holds, and how it ends them. */
+#include "storm.h"
+
+static void ticket_forget(__u32 n)
+{
+	self.held[n] = self.held[--self.nr_held];
+	self.me->held = self.nr_held;
+}
+
+/* Note a ticket that was granted; make room for it if need be. */
+void ticket_hold(struct view *v, __u32 key, __u64 generation, __u64 ticket,
+		 __u32 attempt)
+{
+	ledger_grant(v, key, generation, ticket, attempt);
+	if (self.nr_held == HELD_MAX)
+		ticket_end(0, true);
+	self.held[self.nr_held++] = (struct held) {
+		.view = v, .key = key, .generation = generation, .ticket = ticket,
+	};
+	self.me->held = self.nr_held;
+}
+
+/* The client of this cache is about to go, and its tickets with it. */
+void ticket_drop_view(const struct view *v)
+{
+	__u32 i = 0;
+
+	while (i < self.nr_held) {
+		if (self.held[i].view != v) {
+			i++;
+			continue;
+		}
+		ledger_ending(&self.held[i]);
+		ticket_forget(i);
+	}
+}
+
+static struct alazy_ticket ticket_library(const struct held *h)
+{
+	return (struct alazy_ticket) {
+		.cache = h->view->library, .id = h->ticket, .generation = h->generation,
+	};
+}
+
+int ticket_publish(const struct held *h, const void *data, size_t size)
+{
+	__u64 ttl = percent(30) ? (1 + rnd(50)) * ALZ_MSEC : 0;
+	struct asynclazy_publish p;
+	int err;
+
+	if (h->view->library) {
+		struct alazy_ticket t = ticket_library(h);
+
+		return alazy_publish(&t, data, size, ttl);
+	}
+	err = alz_publish_bytes(&h->view->a, h->ticket, data, size, ttl, &p);
+	if (!err && p.out_generation != h->generation)
+		wrong(WRONG_ANSWER, "generation %llu was published as %llu", h->generation,
+		      p.out_generation);
+	return err;
+}
+
+/* -errno, or 0: then it is no longer held. */
+static int ticket_publish_some(const struct held *h)
+{
+	struct view *v = h->view;
+	__u32 size = value_size(v);
+	struct value_note *note;
+	const void *value;
+	int err;
+
+	phase(PHASE_MAKE);
+	value = value_make(v, h->key, h, size, &note);
+	if (!value)
+		return -ENOSPC;
+	ledger_ending(h);
+	phase(PHASE_PUBLISH);
+	if (storm->can_cut && !v->index && percent(calm() ? 1 : 10))
+		err = copy_publish(h, value, size);
+	else if (percent(2))
+		err = copy_bad(h, value, size);
+	else
+		err = ticket_publish(h, value, size);
+	phase(PHASE_MAKE);
+	note->state = err ? VALUE_REFUSED : VALUE_STORED;
+	if (err && err != -ESTALE) {
+		ledger_alive(h);
+		return err;
+	}
+	ledger_ended(h);
+	if (!err) {
+		ledger_outcome(v, h->generation, OUTCOME_VALUE, note - v->ledger->value);
+		count(&storm->totals.published);
+	}
+	return err;
+}
+
+static int ticket_fail(const struct held *h)
+{
+	__u32 class = rnd(10) < 6 ? TRANSIENT : rnd(2) ? NEGATIVE : PERMANENT;
+	__u64 ttl = class == NEGATIVE ? (1 + rnd(100)) * ALZ_MSEC : 0;
+	char text[ASYNCLAZY_DETAIL_MAX];
+	int error = error_make(h, text);
+	int err;
+
+	ledger_ending(h);
+	phase_short(PHASE_FAIL);
+	if (h->view->library) {
+		struct alazy_ticket t = ticket_library(h);
+
+		err = alazy_fail(&t, -error, class, ttl, text);
+	} else {
+		err = alz_fail(&h->view->a, h->ticket, error, class, ttl, text);
+	}
+	phase(PHASE_MAKE);
+	if (err && err != -ESTALE)
+		return err;
+	ledger_ended(h);
+	if (!err) {
+		ledger_outcome(h->view, h->generation, OUTCOME_ERROR, h->ticket);
+		count(&storm->totals.failed);
+	}
+	return err;
+}
+
+static int ticket_abandon(const struct held *h)
+{
+	int err;
+
+	ledger_ending(h);
+	phase_short(PHASE_ABANDON);
+	if (h->view->library) {
+		struct alazy_ticket t = ticket_library(h);
+
+		err = alazy_abandon(&t);
+	} else {
+		err = alz_abandon(&h->view->a, h->ticket);
+	}
+	phase(PHASE_MAKE);
+	if (!err)
+		count(&storm->totals.abandoned);
+	return err;
+}
+
+/* End a ticket in one of the ways, or, unless it must end, leave it. */
+void ticket_end(__u32 n, bool must)
+{
+	const struct held *h = &self.held[n];
+	enum phase before = phase(PHASE_MAKE);
+	__u64 way = rnd(must ? 85 : 100);
+	int err = 0;
+
+	self.me->key = h->key;
+	if (way < 55) {
+		err = ticket_publish_some(h);
+		if (err == -ENOSPC || err == -EFBIG || err == -ENOMEM || err == -EFAULT) {
+			count(&storm->totals.nospace);
+			/* as an honest initialiser: it still has the ticket */
+			err = rnd(2) ? ticket_fail(h) : ticket_abandon(h);
+		}
+	} else if (way < 72) {
+		err = ticket_fail(h);
+	} else if (way < 85) {
+		err = ticket_abandon(h);
+	} else {
+		goto out;
+	}
+	if (err == -ESTALE)
+		count(&storm->totals.stale);
+	else if (err)
+		wrong(WRONG_ANSWER, "cache %llu key %u: ending ticket %llu: %s", h->view->serial,
+		      h->key, h->ticket, strerror(-err));
+	ticket_forget(n);
+out:
+	phase(before);
+}
