@@ -28,6 +28,11 @@ include tools/demo/build.mk
 include tools/bench/build.mk
 include tests/unit/build.mk
 include tests/tools/build.mk
+include tests/regress/build.mk
+include tests/model/build.mk
+include tests/fault/build.mk
+include tests/stress/build.mk
+include tests/fuzz/build.mk
 include tests/build.mk
 
 lib: $(BUILD)/lib/libasynclazy.a $(BUILD)/lib/libasynclazy.so.0

@@ -510,9 +510,11 @@ int fault_end(void)
 		report("bystanders are not disturbed", FAULT_PASSED, 0, ms);
 		fault_bystander_stop();
 	}
-	printf("# %s: %llu runs in %llu s; injected: %llu slab, %llu page, %llu copy; absorbed %llu, shown %llu, elsewhere %llu; visits %llu, failed once %llu\n",
-	       program_invocation_short_name, total.runs, ms / 1000, total.injected[0],
-	       total.injected[1], total.injected[2], total.absorbed, total.shows, total.elsewhere, total.visits, total.flaky);
+	printf("# %s: %llu runs in %llu s; ", program_invocation_short_name, total.runs, ms / 1000);
+	printf("injected: %llu slab, %llu page, %llu copy; ", total.injected[0],
+	       total.injected[1], total.injected[2]);
+	printf("absorbed %llu, shown %llu, elsewhere %llu; visits %llu, failed once %llu\n",
+	       total.absorbed, total.shows, total.elsewhere, total.visits, total.flaky);
 	fault_ledger_sums()->programs++;
 	return total.failed != 0;
 }

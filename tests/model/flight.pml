@@ -67,6 +67,8 @@
 #include "flight_client.pml"
 
 #ifdef ACCEPT_DEADLINE
+bit ticks;		/* the timer is at it */
+
 /*
  * The design's accept deadline, which the core does not have yet: an offer that
  * its waiter has not read in time goes to the next. The waiter may still read
@@ -85,9 +87,11 @@ end:	atomic {
 #else
 		flight_hand_over(cur);
 #endif
+		ticks = 1;
 		unlocked()
 	}
-	tell_all()
+	tell_all();
+	ticks = 0
 }
 #endif
 
@@ -102,7 +106,7 @@ init {
 		od
 	}
 #ifdef ACCEPT_DEADLINE
-	_nr_pr == 2;
+	_nr_pr == 2 && !ticks;
 #else
 	_nr_pr == 1;
 #endif

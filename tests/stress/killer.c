@@ -27,10 +27,15 @@ static char fd_text[16];
 static int targets[SLOTS_MAX];	/* killed and not reaped */
 static __u64 dying;		/* how many of them */
 
-void killer_start(const char *program, int shared_fd)
+/* What exec is to start, here and in a worker. */
+void killer_program(const char *program, int shared_fd)
 {
 	program_path = program;
 	sprintf(fd_text, "%d", shared_fd);
+}
+
+void killer_start(void)
+{
 	/* orphans of a worker that forked come to us */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	/* else the workers would leave it no time to kill them */

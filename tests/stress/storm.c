@@ -13,7 +13,7 @@ struct storm *storm;
 static struct {
 	__u64 kills, round, seconds, work, watchdog_s;
 	bool unload;
-} options = { .kills = 10000, .round = 1000, .work = 10, .watchdog_s = 300 };
+} options = { .kills = 10000, .round = 1000, .work = 6, .watchdog_s = 300 };
 
 static __u64 calms, kernel_memory, kernel_memory_first;
 static __u64 started;
@@ -31,7 +31,7 @@ static void usage(void)
 	      "  --keys N       keys in each cache (300, at most 1024)\n"
 	      "  --library N    per cent of the workers that use the library (33)\n"
 	      "  --exec N       per cent of the workers that are started by exec (10)\n"
-	      "  --work N       operations of all workers between two kills, on average (10)\n"
+	      "  --work N       operations of all workers between two kills, on average (6)\n"
 	      "  --watchdog N   seconds that a calm may take (300)\n"
 	      "  --unload       unload the module at the end; look for leaks\n"
 	      "  --seed N       of all choices; which of them meet is up to the scheduler\n",
@@ -275,7 +275,8 @@ static int storm_run(int fd)
 	leaks_begin();
 	started = alz_now();
 	cache_start(device);
-	killer_start(self_path, fd);
+	killer_program(self_path, fd);
+	killer_start();
 	while (kills.done < options.kills && !out_of_time && !wrongs()) {
 		__u64 until = kills.done + options.round;
 
@@ -354,7 +355,7 @@ int main(int argc, char **argv)
 	options_read(argc, argv);
 	if (worker < SLOTS_MAX) {
 		shared_map(shared);
-		killer_start("/proc/self/exe", shared);
+		killer_program("/proc/self/exe", shared);
 		worker_run(worker);
 	}
 	fd = memfd_create("storm", 0);

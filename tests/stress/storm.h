@@ -297,7 +297,8 @@ struct kills {
 extern struct kills kills;
 extern const char *const phase_names[PHASE_END];
 bool phase_expected(enum phase p);
-void killer_start(const char *program, int shared_fd);
+void killer_program(const char *program, int shared_fd);
+void killer_start(void);
 void killer_fill(void);
 void killer_kill_one(void);
 void killer_reap(bool wait);

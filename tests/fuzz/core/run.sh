@@ -166,8 +166,8 @@ coverage() {
 		"$BUILD/fuzz/core_cov" --seed "$seed" --random "$random" >/dev/null || return 1
 	"$profdata" merge -o "$work/cov.profdata" "$work"/cov-*.profraw || return 1
 	for file in kmod/core/*.[ch]; do
-		"$cov" show -show-instantiations=false -instr-profile="$work/cov.profdata" "$BUILD/fuzz/core_cov" \
-			"$file" >"$work/shown" 2>/dev/null
+		"$cov" show -show-instantiations=false -instr-profile="$work/cov.profdata" \
+			"$BUILD/fuzz/core_cov" "$file" >"$work/shown" 2>/dev/null
 		lines=$(awk -F'|' '$2 ~ /[0-9]/ { n++ } END { print n + 0 }' "$work/shown")
 		[ "$lines" -gt 0 ] || continue
 		missed "$work/shown" >"$work/missed"

@@ -133,6 +133,7 @@ int batch_setup(bool blind, u32 watchdog)
 	batch_watch_kernel();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	sigaction(SIGCHLD, &sa, NULL);
+	params_save();
 	params_restore();
 	sh->serial = 1;
 	for (i = 0; i < PROCS && !err; i++)
@@ -412,5 +413,6 @@ void batch_end(void)
 		kill(sh->proc[i].pid, SIGKILL);
 		waitpid(sh->proc[i].pid, NULL, 0);
 	}
+	params_give_back();
 	close(device);
 }

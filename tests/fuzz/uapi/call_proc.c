@@ -47,6 +47,33 @@ void params_restore(void)
 		param_set(i, params[i].usual);
 }
 
+static char params_before[4][32];
+
+/** params_save() - what the quotas are, before there are programs */
+void params_save(void)
+{
+	char path[128];
+	u32 i;
+	int fd;
+
+	for (i = 0; i < 4; i++) {
+		snprintf(path, sizeof(path), PARAMETERS "%s", params[i].name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || read(fd, params_before[i], sizeof(params_before[i]) - 1) < 0)
+			params_before[i][0] = 0;
+		close(fd);
+	}
+}
+
+/** params_give_back() - the quotas are as they were then */
+void params_give_back(void)
+{
+	u32 i;
+
+	for (i = 0; i < 4; i++)
+		param_set(i, params_before[i]);
+}
+
 static s64 call_param(struct run *x)
 {
 	char value[32];

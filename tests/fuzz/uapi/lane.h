@@ -153,6 +153,8 @@ const char *cache_name(u32 i, u32 *size);
 void inbox_drain(u32 proc);
 void children_end(struct process_state *proc, u32 lane);
 void params_restore(void);
+void params_save(void);
+void params_give_back(void);
 
 /* check.c */
 bool may_fault(int (*touch)(void *), void *arg, int *result);

@@ -146,13 +146,18 @@ run_uapi() {
 }
 
 run_stress() {
-	local ko
+	local ko program time=15
+	[ -z "$full" ] || time=600
+	if ! program=$(command -v stress-ng); then
+		verdict 1 'stress-ng is there (package stress-ng)'
+		return
+	fi
 	if ! ko=$(module "$kernel"); then
 		verdict 1 'the module is built'
 		return
 	fi
-	in_guest stress "$kernel" "$ko" 1G -- sh -c \
-		"stress-ng --dev 2 --dev-file /dev/asynclazy --dev-ops $ops --timeout $([ -z "$full" ] && echo 15 || echo 600)s --metrics-brief --no-rand-seed && rmmod asynclazy"
+	in_guest stress "$kernel" "$ko" 1G --file "$program" -- sh -c \
+		"$program --dev 2 --dev-file /dev/asynclazy --dev-ops $ops --timeout ${time}s --metrics-brief && rmmod asynclazy"
 	verdict $? 'stress-ng --dev ends well, and the module goes'
 }
 

@@ -97,7 +97,7 @@ static int wait_block(int me, bool patient)
 			break;
 	}
 	queue_leave(q);
-	return alz_wait_finish(&x.client[me], w, -ETIMEDOUT, &x.note.answer[me]);
+	return alz_wait_finish(&x.client[me], w, patient ? 0 : -ETIMEDOUT, &x.note.answer[me]);
 }
 
 /* alz_process_poll() and a read of one event */
