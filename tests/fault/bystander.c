@@ -51,7 +51,8 @@ static void become_child(void)
 
 static bool hear(int fd, __u64 *word)
 {
-	return alz_poll(fd, ANSWER_MS) & POLLIN && recv(fd, word, sizeof(*word), 0) == sizeof(*word);
+	return alz_poll(fd, ANSWER_MS) & POLLIN &&
+	       recv(fd, word, sizeof(*word), 0) == sizeof(*word);
 }
 
 static bool tell(int fd, __u64 word)

@@ -259,7 +259,8 @@ static bool run_fault(const char *name, enum fault_verdict (*run)(void *arg), vo
 
 	if (r->injected) {
 		count_faults(r);
-		fault_ledger_result(r->id, kind, r->err == (kind == FAULT_MEMORY ? ENOMEM : EFAULT));
+		fault_ledger_result(r->id, kind,
+				    r->err == (kind == FAULT_MEMORY ? ENOMEM : EFAULT));
 	}
 	if (option.verbose && r->injected)
 		printf("# %s -k %s -m %s -n %u.%u: %s, error %d, visit %d\n", name,

@@ -72,6 +72,7 @@ extern struct fault_run *fault_run;
 
 /* A watched call: an ioctl of ours by number and CLAIM flags, or one of these. */
 #define FAULT_ID(nr, flags)	((__u32)(nr) << 8 | (flags))
+
 enum { FAULT_READ = 0x101, FAULT_POLL, FAULT_EPOLL, FAULT_MODULE, FAULT_RING };
 
 /* hook.c */
@@ -99,6 +100,7 @@ struct fault_sums {
 	__u32 programs;		/* that came to their end */
 	__u32 cases, passed, failed, skipped;
 };
+
 void fault_ledger_open(const char *path);
 struct fault_sums *fault_ledger_sums(void);
 __u32 fault_ledger_runs(__u32 id, __u32 ordinal, enum fault_kind kind,

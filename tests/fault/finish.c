@@ -17,10 +17,12 @@ static const __u32 no_memory[] = {
 	_IOC_NR(ASYNCLAZY_IOC_ABANDON), _IOC_NR(ASYNCLAZY_IOC_CANCEL),
 	_IOC_NR(ASYNCLAZY_IOC_FETCH), _IOC_NR(ASYNCLAZY_IOC_CLEAR), FAULT_READ,
 };
+
 static const __u32 no_copy[] = {
 	/* these copy nothing while in the module */
 	FAULT_POLL, FAULT_EPOLL, FAULT_MODULE,
 };
+
 static const __u32 calls[] = {
 	_IOC_NR(ASYNCLAZY_IOC_INFO), _IOC_NR(ASYNCLAZY_IOC_CREATE),
 	_IOC_NR(ASYNCLAZY_IOC_OPEN), _IOC_NR(ASYNCLAZY_IOC_UNLINK),
@@ -31,6 +33,7 @@ static const __u32 calls[] = {
 	_IOC_NR(ASYNCLAZY_IOC_SET), _IOC_NR(ASYNCLAZY_IOC_INVALIDATE),
 	_IOC_NR(ASYNCLAZY_IOC_CLEAR), FAULT_READ, FAULT_EPOLL, FAULT_MODULE,
 };
+
 static const __u32 claims[] = {
 	INIT, INIT | BLOCK, INIT | EVENT, INIT | WAITFD, INIT | EVENT | FOLLOW,
 	EVENT, WAITFD,

@@ -21,6 +21,7 @@ static __u64 left[FAULT_SORTS] = { MANY, MANY, MANY };
 static const char *const parameters[] = {
 	"max_caches", "max_bytes", "max_waits", "max_tickets"
 };
+
 static long saved[ARRAY_SIZE(parameters)];
 static unsigned long image_end, leak_start, leak_end;
 
@@ -135,6 +136,13 @@ bool fault_knobs_init(void)
 	       knob_write("fail_page_alloc", "min-order", "0");
 }
 
+static bool counts(unsigned int sort, enum fault_kind kind)
+{
+	bool copy = sort == USERCOPY;
+
+	return copy == (kind == FAULT_COPY);
+}
+
 /* A kind that does not count requires a stack that cannot be. */
 void fault_knobs_kind(enum fault_kind kind)
 {
@@ -145,7 +153,7 @@ void fault_knobs_kind(enum fault_kind kind)
 		return;
 	for (i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (!knob_address(kinds[i], "require-start",
-				  (i == USERCOPY) == (kind == FAULT_COPY) ? image_end : -1UL))
+				  counts(i, kind) ? image_end : -1UL))
 			abort();
 	set = kind;
 }
@@ -158,7 +166,7 @@ void fault_knobs_injected(enum fault_kind kind, __u64 injected[FAULT_SORTS])
 	for (i = 0; i < FAULT_SORTS; i++) {
 		__u64 now = left[i];
 
-		if ((i == USERCOPY) == (kind == FAULT_COPY))
+		if (counts(i, kind))
 			now = knob_read(kinds[i], "times");
 		injected[i] = left[i] - now;
 		left[i] = now;

@@ -119,7 +119,7 @@ void fault_ledger_points(__u32 id, enum fault_kind kind, __u32 points)
 		r->points = points;
 }
 
-/* Whether the call has been seen, and each of its places taken this often, and the call made again. */
+/* Whether the call has been seen, and made again this often after a fault at each place. */
 bool fault_ledger_done(__u32 id, enum fault_kind kind, __u32 times)
 {
 	const struct result *r = find_result(id, kind);

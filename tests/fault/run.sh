@@ -16,7 +16,8 @@ usage: tests/fault/run.sh [option...] [PROGRAM...]      (default: all programs)
 
 Programs are those of tests/kselftest and tests/fault (claim_test, ...), built by
 `make fault`. A slice takes each place in each call once, in whichever test
-comes to it first, and one drawn allocation of each test; with ALZ_FULL=1 each
+comes to it first, and one drawn allocation of each test, and leaves out
+interleave_test and race_test, which are slow and make no call of their own; with ALZ_FULL=1 each
 test runs with its first allocation failing, its second, ... until it passes
 without a fault, and the same with copies.
 

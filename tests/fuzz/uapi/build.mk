@@ -20,14 +20,14 @@ $(UAPI_FUZZ)/uapi_fuzz: $(UAPI_FUZZ_SRCS:%=$(UAPI_FUZZ)/%.o)
 # Basic blocks are counted by cover/module.c, so this works on any kernel.
 # UAPI_COVER_KVER is the one to build for.
 UAPI_COVER_KVER ?= 6.12
-$(BUILD)/kmod-cover/asynclazy.ko: $(KSRC) $(UAPI_FUZZ_DIR)/cover/module.c \
+$(BUILD)/kmod-cover/asynclazy.ko: $(KSRC) $(UAPI_FUZZ_DIR)/cover/module.c $(UAPI_FUZZ_DIR)/build.mk \
 		| $(BUILD)/kernels/$(UAPI_COVER_KVER)/release
 	@rm -rf $(@D)
 	@mkdir -p $(@D)
 	@cp -r Kbuild kmod $(@D)
 	@cp $(UAPI_FUZZ_DIR)/cover/module.c $(@D)/cover_module.c
 	@printf '%s\n' 'KCOV_INSTRUMENT := n' 'asynclazy-y += cover_module.o' \
-		'ccflags-y += -g -fsanitize-coverage=trace-pc' \
+		'ccflags-y += -g -fsanitize-coverage=trace-pc -fno-optimize-sibling-calls' \
 		'CFLAGS_cover_module.o += -fno-sanitize-coverage=trace-pc' >>$(@D)/Kbuild
 	$(MAKE) -s -C $(BUILD)/kernels/$(UAPI_COVER_KVER)/headers M=$(abspath $(@D)) modules
 
