@@ -315,6 +315,8 @@ int fault_visit(int cache, int *step)
 	struct visit_answer answer = { -EPIPE, 0 };
 	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
 
+	if (fcntl(FAULT_FD_VISIT, F_GETFD) < 0)
+		return 1;	/* none was started */
 	h->cmsg_level = SOL_SOCKET;
 	h->cmsg_type = SCM_RIGHTS;
 	h->cmsg_len = CMSG_LEN(sizeof(int));

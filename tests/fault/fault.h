@@ -71,7 +71,8 @@ struct fault_run {
 extern struct fault_run *fault_run;
 
 /* A watched call: an ioctl of ours by number and CLAIM flags, or one of these. */
-#define FAULT_ID(nr, flags)	((__u32)(nr) << 8 | (flags))
+#define FAULT_ID(nr, flags)	(1U << 31 | (__u32)(nr) << 8 | (flags))	/* never 0 */
+#define FAULT_NR(id)		((id) >> 8 & 0xfff)
 
 enum { FAULT_READ = 0x101, FAULT_POLL, FAULT_EPOLL, FAULT_MODULE, FAULT_RING };
 

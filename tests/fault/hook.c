@@ -115,7 +115,7 @@ static bool copy_too_late(__u32 id, __u32 ordinal)
 {
 	__u32 reads = 0;
 
-	switch (id >> 8) {
+	switch (FAULT_NR(id)) {
 	case _IOC_NR(ASYNCLAZY_IOC_CREATE):
 	case _IOC_NR(ASYNCLAZY_IOC_OPEN):
 	case _IOC_NR(ASYNCLAZY_IOC_UNLINK):
@@ -162,7 +162,7 @@ static bool told_only(const struct watched *w)
 {
 	const struct asynclazy_fail *f = w->arg;
 
-	return w->id >> 8 == _IOC_NR(ASYNCLAZY_IOC_FAIL) && f->error_class != TRANSIENT &&
+	return FAULT_NR(w->id) == _IOC_NR(ASYNCLAZY_IOC_FAIL) && f->error_class != TRANSIENT &&
 	       !f->out_kept;
 }
 
@@ -170,7 +170,7 @@ static bool fault_shows(const struct watched *w, enum fault_kind kind, __u32 ord
 {
 	if (kind == FAULT_MEMORY)
 		return !err && told_only(w);
-	if (w->id >> 8 == FAULT_READ)
+	if (FAULT_NR(w->id) == FAULT_READ)
 		return err != EFAULT;
 	return copy_too_late(w->id, ordinal);
 }
@@ -192,7 +192,7 @@ static long injected(const struct watched *w, long result)
 		r->visit = cache < 0 ? 1 : fault_visit(cache, &r->visit_step);
 		die_here();
 	}
-	if (err == wanted && w->id >> 8 != FAULT_RING) {
+	if (err == wanted && FAULT_NR(w->id) != FAULT_RING) {
 		r->again = true;
 		return w->make(w);
 	}
@@ -209,7 +209,8 @@ static long watch_counting(const struct watched *w)
 	int err = errno;
 
 	after = nth_left();
-	r->elsewhere += last - before;
+	if (before)
+		r->elsewhere += last - before;
 	last = after;
 	if (r->nr_calls < FAULT_CALLS)
 		r->call[r->nr_calls++] = (struct fault_call){ w->id, before - after };

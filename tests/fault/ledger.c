@@ -161,9 +161,9 @@ const char *fault_call_name(__u32 id, char *text, size_t size)
 	static const char *const flags[] = { "+INIT", "+BLOCK", "+EVENT", "+FD", "+FOLLOW" };
 	unsigned int i;
 
-	snprintf(text, size, "call %#x", id >> 8);
+	snprintf(text, size, "call %#x", FAULT_NR(id));
 	for (i = 0; i < ARRAY_SIZE(names); i++)
-		if (names[i].nr == id >> 8)
+		if (names[i].nr == FAULT_NR(id))
 			snprintf(text, size, "%s", names[i].name);
 	for (i = 0; i < ARRAY_SIZE(flags); i++)
 		if (id & 1 << i)

@@ -304,8 +304,7 @@ inline flight_hand_over(f)
 inline flight_invalidate(f)
 {
 #ifdef INVALIDATE_KEEPS
-	fl[f].gen = generation + 1;
-	generation++;
+	skip
 #else
 	fl[f].owner = NONE;
 	if

@@ -44,7 +44,9 @@ part() { # NAME: whether it was asked for
 
 # search DIR MODEL FLAGS...: sets errors (empty: it did not finish), states
 # Compiling takes longer than finding an error: not optimised then.
-pan_flags=(-DSAFETY -DCOLLAPSE -DMEMLIM=5500)
+pan_safety=(-DSAFETY -DMEMLIM=5500)
+[ "$full" = 1 ] && pan_safety+=(-DCOLLAPSE)
+pan_flags=("${pan_safety[@]}")
 opt=-O1
 search() {
 	local dir=$build/model/$1 model=$2
@@ -123,12 +125,12 @@ flight() {
 	covered flight flight-DFORMS=1-DACTS=3 flight-DFORMS=4-DACTS=3 flight-DFORMS=2-DACTS=3 \
 		flight-DFORMS=10-DACTS=3-DPROCS=2
 	holds flight "flight: two clients, all forms mixed, an accept deadline" \
-		-DPROCS=2 -DFORMS=15 -DACTS=3 -DACCEPT_DEADLINE
+		-DPROCS=2 -DFORMS=15 -DACTS=2 -DACCEPT_DEADLINE
 	pan_flags=(-DNP -DCOLLAPSE -DMEMLIM=5500)
 	pan_args=(-l)
 	holds flight "flight: nothing goes on for ever" -DPROCS=2 -DFORMS=15 -DACTS=2
 	pan_args=()
-	pan_flags=(-DSAFETY -DCOLLAPSE -DMEMLIM=5500)
+	pan_flags=("${pan_safety[@]}")
 	for v in NO_RECHECK:1 NO_FENCE:1 DEATH_KEEPS:1 DEATH_LOSES_OFFER:2 \
 		CANCEL_LOSES_OFFER:2 CLOSE_LOSES_OFFER:4 TIMEOUT_WINS:1 INVALIDATE_KEEPS:1 \
 		WAKE_IS_AN_EDGE:1 WAKE_IS_AN_EDGE:2 TELL_FIRST:1; do
