@@ -37,10 +37,13 @@ const struct program *corpus_pick(void)
 void corpus_add(const struct program *p)
 {
 	if (corpus_n == corpus_room) {
+		struct program *more;
+
 		corpus_room = corpus_room ? 2 * corpus_room : 256;
-		corpus = realloc(corpus, corpus_room * sizeof(*corpus));
-		if (!corpus)
+		more = realloc(corpus, corpus_room * sizeof(*corpus));
+		if (!more)
 			abort();
+		corpus = more;
 	}
 	corpus[corpus_n++] = *p;
 }

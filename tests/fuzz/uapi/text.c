@@ -71,7 +71,7 @@ static bool read_call(const char *at, const char *end, struct call *c, u32 line)
 {
 	char *next;
 	size_t len;
-	u32 a;
+	u32 a, nr;
 
 	memset(c, 0, sizeof(*c));
 	c->lane = strtoul(at, &next, 10);
@@ -81,11 +81,12 @@ static bool read_call(const char *at, const char *end, struct call *c, u32 line)
 		c->delay = strtoul(next + 1, &next, 10);
 	at = next + strspn(next, " ");
 	len = strcspn(at, " \n");
-	for (c->nr = 0; c->nr < C_MAX; c->nr++)
-		if (strlen(descs[c->nr].name) == len && !memcmp(descs[c->nr].name, at, len))
+	for (nr = 0; nr < C_MAX; nr++)
+		if (strlen(descs[nr].name) == len && !memcmp(descs[nr].name, at, len))
 			break;
-	if (c->nr == C_MAX)
+	if (nr == C_MAX)
 		return false;
+	c->nr = nr;
 	for (a = 0; a < descs[c->nr].n; a++)
 		c->arg[a].v = type_default(descs[c->nr].arg[a]);
 	for (at += len; at < end; at += strcspn(at, " \n")) {

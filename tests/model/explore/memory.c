@@ -347,20 +347,20 @@ int x_memcmp(const void *a, const void *b, size_t n)
 }
 
 #define HOOKS(n)							\
-	void __tsan_read##n(void *p) { load_hook(p, n); }		\
-	void __tsan_write##n(void *p) { store_hook(p, n); }		\
-	void __tsan_unaligned_read##n(void *p) { load_hook(p, n); }	\
-	void __tsan_unaligned_write##n(void *p) { store_hook(p, n); }	\
 	void __tsan_read##n(void *p);					\
 	void __tsan_write##n(void *p);					\
 	void __tsan_unaligned_read##n(void *p);				\
-	void __tsan_unaligned_write##n(void *p)
+	void __tsan_unaligned_write##n(void *p);			\
+	void __tsan_read##n(void *p) { load_hook(p, n); }		\
+	void __tsan_write##n(void *p) { store_hook(p, n); }		\
+	void __tsan_unaligned_read##n(void *p) { load_hook(p, n); }	\
+	void __tsan_unaligned_write##n(void *p) { store_hook(p, n); }
 
-HOOKS(1);
-HOOKS(2);
-HOOKS(4);
-HOOKS(8);
-HOOKS(16);
+HOOKS(1)
+HOOKS(2)
+HOOKS(4)
+HOOKS(8)
+HOOKS(16)
 
 void __tsan_init(void);
 void __tsan_func_entry(void *pc);
