@@ -245,28 +245,39 @@ static long watch(const struct watched *w)
  * The calls
  */
 
-/* Caches that a killed test leaves are to be unlinked. */
-static void note_name(const struct asynclazy_create *c)
+/* @from may be any address. */
+static bool peek(void *to, const void *from, size_t size)
+{
+	struct iovec into = { to, size }, at = { (void *)from, size };
+
+	return process_vm_readv(getpid(), &into, 1, &at, 1, 0) == (ssize_t)size;
+}
+
+/*
+ * Caches that a killed test leaves are to be unlinked. Before the call, since
+ * the test may be killed right after it.
+ */
+static void note_name(const void *arg)
 {
 	struct fault_run *r = fault_run;
+	struct asynclazy_create c;
+	char name[ASYNCLAZY_NAME_MAX];
 	__u32 i;
 
-	if (!c->name_size || c->name_size > ASYNCLAZY_NAME_MAX)
+	if (!peek(&c, arg, sizeof(c)) || !c.name_size || c.name_size > sizeof(name) ||
+	    !peek(name, (const void *)(uintptr_t)c.name, c.name_size))
 		return;
 	i = __atomic_fetch_add(&r->nr_names, 1, __ATOMIC_SEQ_CST);
 	if (i < sizeof(r->name) / sizeof(r->name[0]))
-		memcpy(r->name[i], (const void *)(uintptr_t)c->name, c->name_size);
+		memcpy(r->name[i], name, c.name_size);
 }
 
 static __u32 ioctl_id(unsigned long nr, const void *arg)
 {
 	struct { __u32 size, flags; } start = { 0, 0 };
-	struct iovec to = { &start, sizeof(start) };
-	struct iovec from = { (void *)arg, sizeof(start) };
 
-	/* @arg may be any address */
 	if (nr == ASYNCLAZY_IOC_CLAIM)
-		process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+		peek(&start, arg, sizeof(start));
 	return FAULT_ID(_IOC_NR(nr), start.flags & ASYNCLAZY_CLAIM_FLAGS);
 }
 
@@ -278,15 +289,13 @@ static long make_ioctl(const struct watched *w)
 int __wrap_ioctl(int fd, unsigned long nr, void *arg)
 {
 	struct watched w = { .fd = fd, .nr = nr, .arg = arg, .make = make_ioctl };
-	int result;
 
 	if (_IOC_TYPE(nr) != ASYNCLAZY_IOC_TYPE || never || !fault_run || !fault_run->on)
 		return __real_ioctl(fd, nr, arg);
 	w.id = ioctl_id(nr, arg);
-	result = watching() ? watch(&w) : __real_ioctl(fd, nr, arg);
-	if (!result && nr == ASYNCLAZY_IOC_CREATE)
+	if (nr == ASYNCLAZY_IOC_CREATE)
 		note_name(arg);
-	return result;
+	return watching() ? watch(&w) : __real_ioctl(fd, nr, arg);
 }
 
 static long make_read(const struct watched *w)
