@@ -296,6 +296,9 @@ FIXTURE_SETUP(abi)
 FIXTURE_TEARDOWN(abi)
 {
 	alz_unlink(self->fd[DEVICE], self->name);
+	/* what prepare_unlink() made, and nothing has unlinked */
+	snprintf(self->text, sizeof(self->text), "%s-unlink", self->name);
+	alz_unlink(self->fd[DEVICE], self->text);
 }
 
 /* The fd that is meant for a call. */

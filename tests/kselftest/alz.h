@@ -166,6 +166,7 @@ void alz_snapshot(const struct alz *a, struct alz_state *s);
 bool alz_unchanged(const struct alz *a, const struct alz_state *before);
 bool alz_await_waits(const struct alz *a, __u64 n);
 bool alz_await_clients(const struct alz *a, __u64 n);
+bool alz_await_tickets(const struct alz *a, __u64 n);
 
 int alz_poll(int fd, int timeout_ms);
 int alz_events(const struct alz *a, struct asynclazy_event *e, int max,

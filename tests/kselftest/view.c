@@ -206,6 +206,11 @@ bool alz_await_clients(const struct alz *a, __u64 n)
 	return alz_await_stat(a, offsetof(struct asynclazy_stats, out_clients), n);
 }
 
+bool alz_await_tickets(const struct alz *a, __u64 n)
+{
+	return alz_await_stat(a, offsetof(struct asynclazy_stats, out_tickets_now), n);
+}
+
 /*
  * Waiting
  */
