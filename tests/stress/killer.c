@@ -25,6 +25,7 @@ const char *const phase_names[PHASE_END] = {
 static const char *program_path;
 static char fd_text[16];
 static int targets[SLOTS_MAX];	/* killed and not reaped */
+static __u32 doomed_epoch[SLOTS_MAX];	/* of each, when it was killed */
 static __u64 dying;		/* how many of them */
 
 /* What exec is to start, here and in a worker. */
@@ -140,8 +141,12 @@ static void killer_reaped(pid_t pid, int status)
 	s = &storm->slots[i];
 	if (!atomic_compare_exchange_strong(&s->pid, &pid, 0)) {
 		/* one whose child took its place: that one was not killed */
-		if (ours)
+		if (ours) {
+			/* what it was given is of an epoch that its child ends */
+			while (s->epoch == doomed_epoch[i])
+				sched_yield();
 			s->doomed = false;
+		}
 		return;
 	}
 	if (killed && ours)
@@ -177,6 +182,7 @@ static void killer_kill(unsigned int i)
 
 	/* before the kill: its tickets may be handed over from here on */
 	s->doomed = true;
+	doomed_epoch[i] = s->epoch;
 	targets[i] = s->pid;
 	dying++;
 	/* the dying do not stand in line behind those who are alive */

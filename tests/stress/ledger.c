@@ -28,8 +28,10 @@ static __u64 grant_ticket(__u64 word)
 static bool grant_alive(__u64 word)
 {
 	const struct slot *s = &storm->slots[word >> 24 & 0xff];
+	bool doomed = s->doomed;
 
-	return (word & 3) == GRANT_ALIVE && s->epoch == word >> 32 && !s->doomed;
+	/* in this order: a new process has a new epoch before it is not doomed */
+	return (word & 3) == GRANT_ALIVE && !doomed && s->epoch == word >> 32;
 }
 
 /* Something is wrong; the parent shows the first of them and ends the storm. */
