@@ -23,8 +23,9 @@ static struct {
 	__u32 times;			/* -c: runs of each place; 0: all */
 	__u64 seed;			/* -s */
 	__u32 slow_ms;		/* tests that take longer get few runs, in a slice */
+	__u32 too_slow_ms;	/* and these none */
 	bool verbose, bystanders;
-} option = { .kind = -1, .mode = -1, .slow_ms = 1500, .bystanders = true };
+} option = { .kind = -1, .mode = -1, .slow_ms = 1500, .too_slow_ms = 5000, .bystanders = true };
 
 static struct {
 	unsigned int failed;
@@ -441,7 +442,9 @@ static void report(const char *name, enum fault_verdict verdict, __u64 faults, _
 		printf("not ok %u %s: %s # %s\n", sums->cases, program, name, problem);
 	} else if (verdict == FAULT_SKIPPED) {
 		sums->skipped++;
-		printf("ok %u %s: %s # SKIP the test skips itself\n", sums->cases, program, name);
+		printf("ok %u %s: %s # SKIP %s\n", sums->cases, program, name,
+		       ms > option.too_slow_ms ? "too slow for a slice (ALZ_FULL=1)" :
+		       "the test skips itself");
 	} else {
 		sums->passed++;
 		printf("ok %u %s: %s # %llu faults, %llu ms\n", sums->cases, program, name, faults,
@@ -469,6 +472,9 @@ void fault_test(const char *name, enum fault_verdict (*run)(void *arg), void *ar
 		if (kind && option.kind < 0 && option.times && !option.target && all_done(kind))
 			continue;
 		verdict = run_counting(name, run, arg, kind);
+		if (verdict == FAULT_PASSED && option.times && !option.target &&
+		    alz_now() - t > option.too_slow_ms * ALZ_MSEC)
+			verdict = FAULT_SKIPPED;
 		if (verdict != FAULT_PASSED || problem[0])
 			break;
 		run_kind(name, run, arg, kind, (alz_now() - t) / ALZ_MSEC);

@@ -162,7 +162,9 @@ run_stress() {
 }
 
 run_coverage() {
-	local k=${UAPI_COVER_KVER:-6.12} tests=()
+	local k=${UAPI_COVER_KVER:-6.12} tests=() chance=5
+	# what a slice, whose end is a time, may miss by chance
+	[ -z "$full" ] || chance=0
 	if ! quiet_make fuzz-uapi kselftest "$BUILD/kmod-cover/asynclazy.ko"; then
 		verdict 1 'what measures coverage is built'
 		return
@@ -174,8 +176,8 @@ run_coverage() {
 		sh "$here/cover/guest.sh" "$BUILD/kselftest" "$seed" "${tests[@]}"
 	verdict $? 'the tests whose coverage is measured pass'
 	python3 "$here/cover/report.py" "$BUILD/kmod-cover/asynclazy.ko" "$here/unreached.txt" \
-		"$out/coverage.log"
-	verdict $? 'every basic block is reached, or named in unreached.txt'
+		"$out/coverage.log" "$chance"
+	verdict $? "every basic block is reached, or named in unreached.txt, but for $chance"
 }
 
 echo 'TAP version 13'
