@@ -26,12 +26,14 @@ include libuser/build.mk
 include tools/alazy/build.mk
 include tools/demo/build.mk
 include tools/bench/build.mk
+include tools/policy/build.mk
 include tests/unit/build.mk
 include tests/tools/build.mk
 include tests/regress/build.mk
 include tests/model/build.mk
 include tests/fault/build.mk
 include tests/stress/build.mk
+include tests/soak/build.mk
 include tests/fuzz/build.mk
 include tests/build.mk
 
@@ -59,7 +61,7 @@ $(BUILD)/kernels/%/release:
 	tools/vm/fetch $*
 $(BUILD)/kmod-%/asynclazy.ko: $(KSRC) | $(BUILD)/kernels/%/release
 	$(call kmod-build,$(BUILD)/kernels/$*/headers)
-$(BUILD)/kmod-%-clang/asynclazy.ko: $(KSRC) tests/static/clang-as-gcc | $(BUILD)/kernels/%/release
+$(BUILD)/kmod-%-clang/asynclazy.ko: $(KSRC) tests/static/clang-as-gcc tests/static/clang-as-gcc.h | $(BUILD)/kernels/%/release
 	$(call kmod-build,$(BUILD)/kernels/$*/headers,CC=$(abspath tests/static/clang-as-gcc))
 # A module that claims another ABI, to test that the library refuses it.
 $(BUILD)/kmod-%-abi/asynclazy.ko: $(KSRC) | $(BUILD)/kernels/%/release
@@ -106,6 +108,7 @@ help:
 	@echo 'make modules     the module alone (KDIR=kernel build tree)'
 	@echo 'make lib tools   the library, the alazy command'
 	@echo 'make check       static checks: checkpatch, sparse, W=1, clang'
+	@echo 'make policy      simulate ways to evict, and draw what comes of it'
 	@echo 'make clean       remove what was built (distclean: downloads too)'
 
 clean:

@@ -6,7 +6,7 @@
 #include <linux/fs.h>
 #include <linux/types.h>
 
-#define ALZ_CALL_SIZE_MAX	256	/* bytes in the largest struct */
+#define ALZ_CALL_SIZE_MAX	512	/* bytes in the largest struct */
 
 /**
  * struct alz_call - a call in progress

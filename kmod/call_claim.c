@@ -8,29 +8,44 @@
 #include "internal.h"
 #include "key.h"
 
-static bool alz_claim_ended(const struct alz_waiter *w)
+static bool alz_waiter_ended(const struct alz_waiter *w)
 {
 	/* pairs with alz_os_store_state() */
 	return smp_load_acquire(&w->state) != ALZ_WAITING;
 }
 
-/* Sleep until the wait has ended, a signal comes, or the deadline passes. */
-static int alz_claim_sleep(struct alz_process *process, struct alz_waiter *w,
-			   wait_queue_head_t *wait, u64 deadline,
-			   struct alz_answer *answer)
+/**
+ * alz_waiter_sleep() - until a BLOCK wait has ended, a signal comes, or the deadline
+ * @process: whose
+ * @w: registered
+ * @wait: what its ->os is
+ * @deadline: absolute, 0: none
+ * @pin: as for alz_wait_finish()
+ * @answer: filled on 0
+ *
+ * Return: 0, -ETIMEDOUT, -ERESTARTSYS.
+ */
+int alz_waiter_sleep(struct alz_process *process, struct alz_waiter *w,
+		     wait_queue_head_t *wait, u64 deadline, u32 pin,
+		     struct alz_answer *answer)
 {
 	ktime_t timeout = KTIME_MAX;
 	int err;
 
-	if (deadline && deadline < KTIME_MAX) {
-		timeout = ktime_sub(deadline, ktime_get());
+	do {
+		if (deadline && deadline < KTIME_MAX)
+			timeout = ktime_sub(deadline, ktime_get());
 		if (timeout <= 0)
-			return alz_wait_finish(&process->core, w, -ETIMEDOUT, answer);
-	}
-	err = wait_event_interruptible_hrtimeout(*wait, alz_claim_ended(w), timeout);
-	if (err == -ETIME)
-		err = -ETIMEDOUT;
-	return alz_wait_finish(&process->core, w, err, answer);
+			err = -ETIME;
+		else
+			err = wait_event_interruptible_hrtimeout(*wait, alz_waiter_ended(w),
+								 timeout);
+		if (err == -ETIME)
+			err = -ETIMEDOUT;
+		/* it may have been offered, and the offer have gone on */
+		err = alz_wait_finish(&process->core, w, err, pin, answer);
+	} while (err == -EAGAIN);
+	return err;
 }
 
 static void alz_claim_undo(struct alz_call *call)
@@ -69,13 +84,13 @@ static int alz_claim_check(const struct alz_process *process,
 	u32 waits = c->flags & ALZ_WAIT_FLAGS;
 	u32 follow = ASYNCLAZY_CLAIM_INIT | ASYNCLAZY_CLAIM_EVENT;
 
-	if (c->flags & ~ASYNCLAZY_CLAIM_FLAGS || hweight32(waits) > 1 || c->pad ||
-	    ALZ_RESERVED_SET(c->reserved))
+	if (c->flags & ~ASYNCLAZY_CLAIM_FLAGS || hweight32(waits) > 1 ||
+	    !alz_pin_valid(&process->core, c->pin) || ALZ_RESERVED_SET(c->reserved))
 		return -EINVAL;
 	if (c->flags & ASYNCLAZY_CLAIM_FOLLOW && (c->flags & follow) != follow)
 		return -EINVAL;
-	if (c->parent)
-		return -EOPNOTSUPP;
+	if (c->flags & ASYNCLAZY_CLAIM_REFRESH && !(c->flags & ASYNCLAZY_CLAIM_INIT))
+		return -EINVAL;
 	if (c->flags & ASYNCLAZY_CLAIM_INIT && !(process->access & FMODE_WRITE))
 		return -EACCES;
 	return 0;
@@ -120,7 +135,18 @@ static int alz_claim_block(struct alz_process *process, struct alz_claim *claim,
 	err = alz_claim(&process->core, claim, answer);
 	if (err || answer->result != ASYNCLAZY_RESULT_PENDING)
 		return err;
-	return alz_claim_sleep(process, &waiter, &wait, deadline, answer);
+	return alz_waiter_sleep(process, &waiter, &wait, deadline, claim->pin, answer);
+}
+
+/* A memfd that was waited for. One that was kept can also be asked for by MEMFD. */
+static int alz_claim_memfd(struct alz_call *call, struct alz_blob *blob)
+{
+	struct asynclazy_claim *c = call->arg;
+	int err = alz_memfd_open(call, blob);
+
+	if (!err)
+		c->out_fd = call->new_fd;
+	return c->out_offset == ASYNCLAZY_NO_RECORD ? err : 0;
 }
 
 /** alz_call_claim() - CLAIM */
@@ -145,6 +171,8 @@ int alz_call_claim(struct alz_call *call)
 		.flags = c->flags,
 		.hash = c->hash,
 		.cookie = c->cookie,
+		.parent = c->parent,
+		.pin = c->pin,
 	};
 	c->out_fd = -1;
 	if (c->flags & ASYNCLAZY_CLAIM_FD)
@@ -159,6 +187,11 @@ int alz_call_claim(struct alz_call *call)
 	err = alz_claim_answer(c, &answer);
 	if (err)
 		alz_claim_undo(call);
+	if (answer.blob) {
+		if (!err)
+			err = alz_claim_memfd(call, answer.blob);
+		alz_blob_release(&process->shared->core, answer.blob);
+	}
 out:
 	alz_key_put(&key);
 	return err;

@@ -16,7 +16,8 @@ static int alz_call_info(struct alz_call *call)
 		return -EINVAL;
 	info->out_abi_version = ASYNCLAZY_ABI_VERSION;
 	info->out_key_max = ASYNCLAZY_KEY_MAX;
-	info->out_features = ASYNCLAZY_FEATURE_STABLE;
+	info->out_features = ASYNCLAZY_FEATURE_STABLE | ASYNCLAZY_FEATURE_RECYCLE |
+		ASYNCLAZY_FEATURE_MEMFD | ASYNCLAZY_FEATURE_REFRESH;
 	alz_shared_reap();
 	alz_user_info(current_uid(), info);
 	return 0;
@@ -67,8 +68,6 @@ static int alz_call_create(struct alz_call *call)
 	if (create->flags & ~ASYNCLAZY_CREATE_FLAGS || create->mode & ~0777 ||
 	    ALZ_RESERVED_SET(create->reserved))
 		return -EINVAL;
-	if (!(create->flags & ASYNCLAZY_CREATE_STABLE))
-		return -EOPNOTSUPP;
 	if (!(call->file->f_mode & FMODE_WRITE))
 		return -EACCES;
 	if (create->name_size) {

@@ -13,7 +13,11 @@
  *
  * Lock order: alz_names_lock (mutex) -> alz_users_lock (mutex);
  * alz_process.read_lock (mutex) -> alz_cache.lock (spinlock) -> wait queues.
- * Nothing touches user memory, or sleeps, under the spinlock.
+ * alz_arena.room_lock (mutex) -> map_lock (rwsem), alz_cache.lock; mmap_lock ->
+ * map_lock -> a folio's lock -> page tables. Nothing touches user memory, or
+ * sleeps, under the spinlock, and nothing touches user memory under room_lock or
+ * map_lock. But for a word that is waited for, which is looked at under the spinlock
+ * with faults disabled.
  */
 #ifndef ALZ_INTERNAL_H
 #define ALZ_INTERNAL_H
@@ -23,6 +27,7 @@
 #include <linux/list.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/rwsem.h>
 #include <linux/refcount.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
@@ -49,6 +54,7 @@ extern unsigned long alz_max_bytes;
 extern unsigned long alz_max_waits;
 extern unsigned long alz_max_tickets;
 extern struct workqueue_struct *alz_free_wq;
+extern struct workqueue_struct *alz_reclaim_wq;
 
 /* shared.c: a cache, as the module sees it */
 struct alz_shared {
@@ -56,6 +62,11 @@ struct alz_shared {
 	refcount_t uses;		/* the user is charged while there are any */
 	struct kref refs;		/* all uses together, and each attachment */
 	struct list_head link;		/* alz_names, under alz_names_lock */
+	struct work_struct reclaim_work;	/* makes segments free ahead of need */
+	struct delayed_work deadline_work;	/* does what is due to flights */
+	struct address_space mapping;	/* of all client fds: to unmap a segment */
+	struct rw_semaphore map_lock;	/* read: a page of the arena is being mapped */
+	struct mem_cgroup *memcg;	/* constant, counted: pays for the arena */
 	struct alz_user *user;		/* constant */
 	u64 bytes;			/* constant: charged to @user */
 	u64 id;				/* constant */
@@ -85,18 +96,33 @@ struct alz_process {
 	struct alz_shared *shared;	/* in use until let go, then counted */
 	struct mmu_notifier notifier;
 	struct mm_struct *mm;		/* counted by the notifier; compared only */
+	struct pid *pid;		/* constant, counted: of the process */
 	fmode_t access;			/* constant */
 	wait_queue_head_t wait;		/* woken when events come, or at death */
 	struct mutex read_lock;		/* one reader of events at a time */
+	void *pins;			/* constant: a page that it may write to, or NULL */
+	void *held;			/* constant: another, or NULL */
 	struct work_struct free_work;
 };
 
 struct file *alz_process_attach(struct alz_shared *shared, fmode_t access);
+u32 alz_process_lock_id(const struct file *file);
 void alz_process_flush(void);
 int alz_process_check(const struct alz_process *process);
 
+/* pages.c: memory, of huge pages if it is large enough */
+static inline bool alz_pages_joined(u64 size)
+{
+	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && size >= PMD_SIZE;
+}
+
+void alz_pages_settle(void *p, u64 size);
+
 /* map.c */
+int alz_map_attach(struct alz_shared *shared, struct file *file);
 int alz_process_mmap(struct file *file, struct vm_area_struct *vma);
+bool alz_map_is_words(const struct vm_area_struct *vma, const struct alz_shared *shared);
+bool alz_map_is_ours(const struct vm_area_struct *vma);
 
 /* waitfd.c: the descriptor of one wait */
 struct alz_waitfd {
@@ -109,8 +135,11 @@ struct alz_waitfd {
 
 struct file *alz_waitfd_file(struct alz_process *process, struct alz_waitfd **waitfd);
 
-/* call_claim.c, call_store.c: the calls of a client */
+/* call_claim.c, call_store.c, call_flight.c, call_word.c: the calls of a client */
 struct alz_call;
+int alz_waiter_sleep(struct alz_process *process, struct alz_waiter *w,
+		     wait_queue_head_t *wait, u64 deadline, u32 pin,
+		     struct alz_answer *answer);
 int alz_call_claim(struct alz_call *call);
 int alz_call_publish(struct alz_call *call);
 int alz_call_fail(struct alz_call *call);
@@ -119,7 +148,17 @@ int alz_call_cancel(struct alz_call *call);
 int alz_call_fetch(struct alz_call *call);
 int alz_call_set(struct alz_call *call);
 int alz_call_invalidate(struct alz_call *call);
+int alz_call_expire(struct alz_call *call);
 int alz_call_clear(struct alz_call *call);
+int alz_call_extend(struct alz_call *call);
+int alz_call_flight(struct alz_call *call);
+int alz_call_wait(struct alz_call *call);
+int alz_call_wake(struct alz_call *call);
+
+/* memfd.c: values in sealed memfds */
+struct alz_blob *alz_memfd_blob(int fd, u64 size);
+int alz_memfd_open(struct alz_call *call, struct alz_blob *blob);
+int alz_call_memfd(struct alz_call *call);
 
 /* shared.c: calls of both cache fds and client fds */
 int alz_geometry_fill(struct alz_shared *shared, fmode_t access,

@@ -23,6 +23,7 @@ module_param_named(max_tickets, alz_max_tickets, ulong, 0644);
 MODULE_PARM_DESC(max_tickets, "tickets per client (65536)");
 
 struct workqueue_struct *alz_free_wq;
+struct workqueue_struct *alz_reclaim_wq;
 
 static struct miscdevice alz_misc = {
 	.minor = MISC_DYNAMIC_MINOR,
@@ -40,9 +41,19 @@ static int __init alz_init(void)
 	alz_free_wq = alloc_workqueue("asynclazy", WQ_UNBOUND, 0);
 	if (!alz_free_wq)
 		return -ENOMEM;
+	alz_reclaim_wq = alloc_workqueue("asynclazy-reclaim", WQ_UNBOUND, 0);
+	if (!alz_reclaim_wq) {
+		err = -ENOMEM;
+		goto free;
+	}
 	err = misc_register(&alz_misc);
 	if (err)
-		destroy_workqueue(alz_free_wq);
+		goto reclaim;
+	return 0;
+reclaim:
+	destroy_workqueue(alz_reclaim_wq);
+free:
+	destroy_workqueue(alz_free_wq);
 	return err;
 }
 
@@ -52,8 +63,9 @@ static void __exit alz_exit(void)
 	/* attachments that were let go are freed after a grace period */
 	alz_process_flush();
 	mmu_notifier_synchronize();
-	destroy_workqueue(alz_free_wq);
 	alz_shared_unlink_all();
+	destroy_workqueue(alz_free_wq);
+	destroy_workqueue(alz_reclaim_wq);
 }
 
 module_init(alz_init);

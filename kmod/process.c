@@ -9,11 +9,15 @@
  * so that the hand-over does not wait for a large owner to be taken apart.
  */
 #include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/pid.h>
 #include <linux/poll.h>
 #include <linux/sched/mm.h>
 #include <linux/seq_file.h>
 #include <linux/uio.h>
+#include <linux/vmalloc.h>
 #include <linux/wait_bit.h>
 
 #include "call.h"
@@ -59,12 +63,20 @@ static void alz_process_leave(struct alz_process *process)
 	mmu_notifier_put(&process->notifier);
 }
 
+static void alz_process_free(struct alz_process *process)
+{
+	put_pid(process->pid);
+	vfree(process->pins);
+	vfree(process->held);
+	kfree(process);
+}
+
 static void alz_process_free_work(struct work_struct *work)
 {
 	struct alz_process *process = container_of(work, struct alz_process, free_work);
 
 	kref_put(&process->shared->refs, alz_shared_release);
-	kfree(process);
+	alz_process_free(process);
 	if (atomic_dec_and_test(&alz_leaving))
 		wake_up_var(&alz_leaving);
 }
@@ -157,6 +169,7 @@ static ssize_t alz_process_read_iter(struct kiocb *iocb, struct iov_iter *to)
 			return -EAGAIN;
 		if (!nowait && mutex_lock_interruptible(&process->read_lock))
 			return -ERESTARTSYS;
+		alz_events_release(&process->core);
 		ret = alz_process_read_events(process, to);
 		mutex_unlock(&process->read_lock);
 		if (ret)
@@ -198,6 +211,12 @@ static const struct alz_call_entry alz_process_calls[] = {
 	ALZ_CALL(ASYNCLAZY_IOC_SET, asynclazy_set, reserved, alz_call_set),
 	ALZ_CALL(ASYNCLAZY_IOC_INVALIDATE, asynclazy_invalidate, reserved, alz_call_invalidate),
 	ALZ_CALL(ASYNCLAZY_IOC_CLEAR, asynclazy_clear, reserved, alz_call_clear),
+	ALZ_CALL(ASYNCLAZY_IOC_MEMFD, asynclazy_value, reserved, alz_call_memfd),
+	ALZ_CALL(ASYNCLAZY_IOC_EXTEND, asynclazy_extend, reserved, alz_call_extend),
+	ALZ_CALL(ASYNCLAZY_IOC_FLIGHT, asynclazy_flight, reserved, alz_call_flight),
+	ALZ_CALL(ASYNCLAZY_IOC_EXPIRE, asynclazy_expire, reserved, alz_call_expire),
+	ALZ_CALL(ASYNCLAZY_IOC_WAIT, asynclazy_wait, reserved, alz_call_wait),
+	ALZ_CALL(ASYNCLAZY_IOC_WAKE, asynclazy_wake, reserved, alz_call_wake),
 };
 
 static long alz_process_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -224,12 +243,43 @@ static const struct file_operations alz_process_fops = {
 	.owner = THIS_MODULE,
 	.unlocked_ioctl = alz_process_ioctl,
 	.mmap = alz_process_mmap,
+	.get_unmapped_area = thp_get_unmapped_area,
 	.poll = alz_process_poll,
 	.read_iter = alz_process_read_iter,
 	.release = alz_process_release,
 	.show_fdinfo = alz_process_show_fdinfo,
 	.llseek = noop_llseek,
 };
+
+/** alz_process_lock_id() - what the client writes to its locks; @file is an attachment's */
+u32 alz_process_lock_id(const struct file *file)
+{
+	const struct alz_process *process = file->private_data;
+
+	return process->core.lock_id;
+}
+
+/* The pages that the client writes to, and the kernel reads when it dies. */
+static bool alz_process_pages(struct alz_process *process)
+{
+	struct alz_cache *cache = &process->shared->core;
+
+	if (!cache->arena.stable) {
+		process->pins = alz_os_pages_alloc(ASYNCLAZY_PINS_SIZE);
+		if (!process->pins)
+			return false;
+		process->core.pins = process->pins;
+		process->core.nr_pins = ASYNCLAZY_PINS_SIZE / sizeof(u64);
+	}
+	if (cache->nr_words) {
+		process->held = alz_os_pages_alloc(ASYNCLAZY_HELD_SIZE);
+		if (!process->held)
+			return false;
+		process->core.held = process->held;
+		process->core.nr_held = ASYNCLAZY_HELD_SIZE / sizeof(u32);
+	}
+	return true;
+}
 
 /**
  * alz_process_attach() - make current's process a client of a cache
@@ -250,6 +300,7 @@ struct file *alz_process_attach(struct alz_shared *shared, fmode_t access)
 	process->shared = shared;
 	process->access = access & (FMODE_READ | FMODE_WRITE);
 	process->mm = current->mm;
+	process->pid = get_pid(task_tgid(current));
 	process->core.os = process;
 	process->core.max_waits = READ_ONCE(alz_max_waits);
 	process->core.max_tickets = READ_ONCE(alz_max_tickets);
@@ -257,6 +308,10 @@ struct file *alz_process_attach(struct alz_shared *shared, fmode_t access)
 	init_waitqueue_head(&process->wait);
 	mutex_init(&process->read_lock);
 	INIT_WORK(&process->free_work, alz_process_free_work);
+	if (!alz_process_pages(process)) {
+		alz_process_free(process);
+		return ERR_PTR(-ENOMEM);
+	}
 	alz_shared_get(shared);
 	kref_get(&shared->refs);
 	alz_client_attach(&process->core, &shared->core);
@@ -267,14 +322,19 @@ struct file *alz_process_attach(struct alz_shared *shared, fmode_t access)
 		alz_client_detach(&process->core);
 		alz_shared_put(shared);
 		kref_put(&shared->refs, alz_shared_release);
-		kfree(process);
+		alz_process_free(process);
 		return ERR_PTR(err);
 	}
-	file = anon_inode_getfile("[asynclazy-client]", &alz_process_fops, process,
-				  access & FMODE_WRITE ? O_RDWR : O_RDONLY);
+	/* also who only reads has pins to write: what it may do is in ->access */
+	file = anon_inode_getfile("[asynclazy-client]", &alz_process_fops, process, O_RDWR);
 	if (IS_ERR(file)) {
 		alz_process_leave(process);
 		return file;
+	}
+	err = alz_map_attach(shared, file);
+	if (err) {
+		fput(file);
+		return ERR_PTR(err);
 	}
 	file->f_mode |= FMODE_NOWAIT;
 	return file;

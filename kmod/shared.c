@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/ipc_namespace.h>
+#include <linux/memcontrol.h>
 #include <linux/module.h>
 #include <linux/nsproxy.h>
 #include <linux/proc_ns.h>
@@ -27,7 +28,11 @@ void alz_shared_release(struct kref *refs)
 {
 	struct alz_shared *shared = container_of(refs, struct alz_shared, refs);
 
+	cancel_work_sync(&shared->reclaim_work);
+	cancel_delayed_work_sync(&shared->deadline_work);
 	alz_cache_fini(&shared->core);
+	mem_cgroup_put(shared->memcg);
+	iput(shared->mapping.host);
 	kvfree(shared);
 }
 
@@ -117,6 +122,23 @@ static bool alz_shared_may(const struct alz_shared *shared, fmode_t access)
 	return !(want & ~have) || capable(CAP_DAC_OVERRIDE);
 }
 
+/* Cancelled before the cache goes. */
+static void alz_shared_reclaim(struct work_struct *work)
+{
+	struct alz_shared *shared = container_of(work, struct alz_shared, reclaim_work);
+
+	alz_reclaim(&shared->core);
+}
+
+/* As above. */
+static void alz_shared_deadline(struct work_struct *work)
+{
+	struct alz_shared *shared = container_of(to_delayed_work(work), struct alz_shared,
+						 deadline_work);
+
+	alz_deadlines_run(&shared->core);
+}
+
 static struct alz_shared *alz_shared_new(const struct asynclazy_create *create,
 					 const char *name)
 {
@@ -124,7 +146,15 @@ static struct alz_shared *alz_shared_new(const struct asynclazy_create *create,
 		.max_keys = create->max_keys,
 		.arena_size = create->arena_size,
 		.segment_size = create->segment_size,
+		.words = create->words,
 		.flags = create->flags & ASYNCLAZY_CREATE_STABLE,
+		.ttl = create->ttl,
+		.stale_ttl = create->stale_ttl,
+		.dead_ttl = create->dead_ttl,
+		.accept = create->accept ? create->accept : ALZ_ACCEPT_DEFAULT,
+		.soft_lease = create->soft_lease,
+		.hard_lease = create->hard_lease,
+		.max_inits = create->max_inits,
 		.hash_seed = get_random_u64(),
 		.secret = get_random_u64(),
 		.cache_id = atomic64_inc_return(&alz_last_id),
@@ -132,6 +162,8 @@ static struct alz_shared *alz_shared_new(const struct asynclazy_create *create,
 	struct alz_shared *shared;
 	int err;
 
+	alz_geometry_troubles(&geometry, create->backoff, create->backoff_max,
+			      create->breaker, create->max_deaths);
 	err = alz_geometry_check(&geometry);
 	if (err)
 		return ERR_PTR(err);
@@ -144,9 +176,15 @@ static struct alz_shared *alz_shared_new(const struct asynclazy_create *create,
 		err = PTR_ERR(shared->user);
 		goto free;
 	}
-	err = alz_cache_init(&shared->core, &geometry, NULL);
+	shared->memcg = get_mem_cgroup_from_mm(current->mm);
+	err = alz_cache_init(&shared->core, &geometry, shared);
 	if (err)
 		goto uncharge;
+	address_space_init_once(&shared->mapping);
+	shared->mapping.a_ops = &empty_aops;
+	init_rwsem(&shared->map_lock);
+	INIT_WORK(&shared->reclaim_work, alz_shared_reclaim);
+	INIT_DELAYED_WORK(&shared->deadline_work, alz_shared_deadline);
 	refcount_set(&shared->uses, 1);
 	kref_init(&shared->refs);
 	INIT_LIST_HEAD(&shared->link);
@@ -159,6 +197,7 @@ static struct alz_shared *alz_shared_new(const struct asynclazy_create *create,
 	return shared;
 
 uncharge:
+	mem_cgroup_put(shared->memcg);
 	alz_user_uncharge(shared->user, shared->bytes);
 free:
 	kvfree(shared);
@@ -318,6 +357,10 @@ int alz_geometry_fill(struct alz_shared *shared, fmode_t access,
 	g->out_uid = from_kuid_munged(current_user_ns(), shared->uid);
 	g->out_access = ASYNCLAZY_OPEN_READ |
 		(access & FMODE_WRITE ? ASYNCLAZY_OPEN_WRITE : 0);
+	g->out_visited_size = core->header->visited_size;
+	g->out_pins_size = core->header->pins_size;
+	g->out_budget = core->header->budget;
+	g->out_words_size = core->header->words_size;
 	return 0;
 }
 
@@ -336,7 +379,7 @@ static int alz_call_attach(struct alz_call *call)
 	struct file *file;
 	int err;
 
-	if (attach->flags || attach->pad || ALZ_RESERVED_SET(attach->reserved))
+	if (attach->flags || ALZ_RESERVED_SET(attach->reserved))
 		return -EINVAL;
 	err = alz_call_new_fd(call);
 	if (err)
@@ -346,6 +389,7 @@ static int alz_call_attach(struct alz_call *call)
 		return PTR_ERR(file);
 	call->new_file = file;
 	attach->out_fd = call->new_fd;
+	attach->out_lock_id = alz_process_lock_id(file);
 	return 0;
 }
 

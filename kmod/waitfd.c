@@ -45,10 +45,12 @@ static ssize_t alz_waitfd_copy(struct alz_waitfd *wf, struct iov_iter *to)
 	};
 	struct alz_answer answer;
 	size_t detail;
+	bool before;
 
-	alz_wait_fd_answer(&wf->shared->core, &wf->waiter, false, &answer);
+	/* from here on the reader knows of the ticket, and has to end it */
+	before = alz_wait_fd_answer(&wf->shared->core, &wf->waiter, true, &answer);
 	if (answer.result == ASYNCLAZY_RESULT_PENDING)
-		return -EOWNERDEAD;
+		return alz_waitfd_state(wf) == ALZ_ORPHAN ? -EOWNERDEAD : -EAGAIN;
 	event.result = answer.result;
 	event.error = answer.error;
 	event.generation = answer.generation;
@@ -56,10 +58,11 @@ static ssize_t alz_waitfd_copy(struct alz_waitfd *wf, struct iov_iter *to)
 	event.ticket = answer.ticket;
 	event.attempt = answer.attempt;
 	event.detail_size = answer.detail_size;
-	if (copy_to_iter(&event, sizeof(event), to) != sizeof(event))
+	if (copy_to_iter(&event, sizeof(event), to) != sizeof(event)) {
+		if (!before)
+			alz_wait_fd_untold(&wf->shared->core, &wf->waiter);
 		return -EFAULT;
-	/* now the reader knows of the ticket, and has to end it */
-	alz_wait_fd_answer(&wf->shared->core, &wf->waiter, true, &answer);
+	}
 	detail = min_t(size_t, event.detail_size, iov_iter_count(to));
 	return sizeof(event) + copy_to_iter(answer.detail, detail, to);
 }
@@ -67,20 +70,22 @@ static ssize_t alz_waitfd_copy(struct alz_waitfd *wf, struct iov_iter *to)
 static ssize_t alz_waitfd_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct alz_waitfd *wf = iocb->ki_filp->private_data;
-	int err;
+	bool nowait = iocb->ki_flags & IOCB_NOWAIT || iocb->ki_filp->f_flags & O_NONBLOCK;
+	ssize_t ret;
 
 	if (wf->mm != current->mm)
 		return -EOWNERDEAD;
 	if (iov_iter_count(to) < sizeof(struct asynclazy_event))
 		return -EINVAL;
-	if (alz_waitfd_state(wf) == ALZ_WAITING) {
-		if (iocb->ki_flags & IOCB_NOWAIT || iocb->ki_filp->f_flags & O_NONBLOCK)
-			return -EAGAIN;
-		err = wait_event_interruptible(wf->wait, alz_waitfd_state(wf) != ALZ_WAITING);
-		if (err)
-			return err;
+	for (;;) {
+		/* -EAGAIN: not yet, or an offer came and went */
+		ret = alz_waitfd_copy(wf, to);
+		if (ret != -EAGAIN || nowait)
+			return ret;
+		ret = wait_event_interruptible(wf->wait, alz_waitfd_state(wf) != ALZ_WAITING);
+		if (ret)
+			return ret;
 	}
-	return alz_waitfd_copy(wf, to);
 }
 
 static int alz_waitfd_release(struct inode *inode, struct file *file)

@@ -57,7 +57,7 @@ $(eval $(call LIB_ARCHIVE,lib-tsan))
 $(BUILD)/lib/$(LIB_SONAME): $(LIB_OBJS_lib-pic) $(LIB_MAP)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -Wl,-soname,$(LIB_SONAME) \
-		-Wl,--version-script,$(LIB_MAP) -Wl,-z,defs -Wl,-z,relro,-z,now \
+		-Wl,--version-script,$(LIB_MAP) -Wl,-z,defs -Wl,-z,relro,-z,now,-z,nodelete \
 		-o $@ $(LIB_OBJS_lib-pic)
 
 $(BUILD)/lib/libasynclazy.so: $(BUILD)/lib/$(LIB_SONAME)

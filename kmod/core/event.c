@@ -25,24 +25,38 @@ static void alz_wait_take_back(struct alz_cache *cache, struct alz_waiter *w)
  * alz_wait_finish() - end a BLOCK wait: take its outcome, or take it back
  * @client: whose
  * @w: registered by alz_claim()
- * @reason: negative errno to return if the wait goes on
+ * @reason: negative errno to return if the wait goes on; 0: it does
+ * @pin: 0, or which pin to set at the record
  * @answer: filled on 0
  *
  * An outcome or a ticket that came in the meantime wins over @reason, so that
  * a signal or a deadline never loses a ticket.
+ *
+ * Return: 0; @reason; -EAGAIN: an offer came and went, @w is still registered.
  */
 int alz_wait_finish(struct alz_client *client, struct alz_waiter *w, int reason,
-		    struct alz_answer *answer)
+		    u32 pin, struct alz_answer *answer)
 {
 	struct alz_cache *cache = client->cache;
 	int err = 0;
 
 	alz_os_lock(&cache->lock);
+	if (w->state == ALZ_WAITING && !reason) {
+		alz_os_unlock(&cache->lock);
+		return -EAGAIN;
+	}
 	if (w->state == ALZ_WAITING) {
 		cache->count.cancels++;
 		err = reason;
 	} else {
+		alz_offer_taken(cache, w);
 		alz_wait_answer(w, answer);
+		alz_pin_set(client, pin, answer->offset);
+		/* kept or not: it may be evicted before its reader has asked for it */
+		if (answer->result == ASYNCLAZY_RESULT_HIT && w->flight->blob) {
+			answer->blob = w->flight->blob;
+			answer->blob->refs++;
+		}
 	}
 	alz_wait_drop(cache, w);
 	alz_os_unlock(&cache->lock);
@@ -55,18 +69,34 @@ int alz_wait_finish(struct alz_client *client, struct alz_waiter *w, int reason,
  * @w: the waiter
  * @report: the asker is told: an offer is then its own to end
  * @answer: result PENDING while the wait goes on, or once it is ALZ_ORPHAN
+ *
+ * Return: whether it was told before.
  */
-void alz_wait_fd_answer(struct alz_cache *cache, struct alz_waiter *w, bool report,
+bool alz_wait_fd_answer(struct alz_cache *cache, struct alz_waiter *w, bool report,
 			struct alz_answer *answer)
 {
+	bool before;
+
 	alz_os_lock(&cache->lock);
+	before = w->reported;
 	if (w->state == ALZ_ENDED || w->state == ALZ_OFFERED) {
 		alz_wait_answer(w, answer);
 		w->reported |= report;
+		if (report)
+			alz_offer_taken(cache, w);
 	} else {
 		memset(answer, 0, offsetof(struct alz_answer, detail));
 		answer->result = ASYNCLAZY_RESULT_PENDING;
 	}
+	alz_os_unlock(&cache->lock);
+	return before;
+}
+
+/** alz_wait_fd_untold() - who was told for the first time did not get it after all */
+void alz_wait_fd_untold(struct alz_cache *cache, struct alz_waiter *w)
+{
+	alz_os_lock(&cache->lock);
+	w->reported = false;
 	alz_os_unlock(&cache->lock);
 }
 
@@ -161,6 +191,7 @@ static void alz_event_fill(struct asynclazy_event *event, const struct alz_waite
 	event->error = f->error;
 	event->generation = f->record_generation;
 	event->offset = f->offset;
+	event->attempt = w->words ? w->attempt : 0;
 	if (f->detail) {
 		event->flags = ASYNCLAZY_EVENT_DETAIL;
 		event->detail_size = f->detail_size;
@@ -200,6 +231,8 @@ static void alz_event_taken(struct alz_cache *cache, struct alz_waiter *w)
 {
 	struct alz_flight *f = w->flight;
 
+	if (w->state == ALZ_OFFERED)
+		alz_offer_taken(cache, w);
 	if (w->state == ALZ_OFFERED && w->follow) {
 		w->can_init = false;
 		w->reported = false;
@@ -241,5 +274,20 @@ void alz_events_done(struct alz_client *client, bool taken)
 	}
 	if (alz_list_empty(&client->ready))
 		alz_os_ready(client, false);
+	alz_os_unlock(&cache->lock);
+}
+
+/**
+ * alz_events_release() - the reader asks for more: let go of what was held for it
+ * @client: whose
+ *
+ * The records and memfds of events stay from alz_events_done() until here.
+ */
+void alz_events_release(struct alz_client *client)
+{
+	struct alz_cache *cache = client->cache;
+
+	alz_os_lock(&cache->lock);
+	alz_wait_forget(client);
 	alz_os_unlock(&cache->lock);
 }

@@ -3,7 +3,8 @@
  * Flights: who owns a running initialisation, who comes next, and how it ends.
  *
  * A flight is on the by_key and by_ticket tables while it runs, and holds an
- * INITIALIZING slot. It is counted by itself while it runs, and by each waiter
+ * INITIALIZING slot; or, if it makes anew what is there, the slot of that, which is
+ * marked REFRESHING. It is counted by itself while it runs, and by each waiter
  * that has yet to take its outcome.
  */
 #include "core.h"
@@ -26,17 +27,24 @@ struct alz_flight *alz_flight_new(const void *key, u32 key_size, u64 hash)
 	alz_list_init(&f->owner_link);
 	alz_list_init(&f->able);
 	alz_list_init(&f->waiters);
+	alz_list_init(&f->need_waits);
+	alz_list_init(&f->need_flights);
+	alz_list_init(&f->need_link);
+	alz_list_init(&f->queue_link);
 	f->hash = hash;
 	f->key_size = key_size;
 	f->refs = 1;
 	return f;
 }
 
-/** alz_flight_put() - drop one count; NULL is allowed */
+/** alz_flight_put() - drop one count, under the lock if it ran; NULL is allowed */
 void alz_flight_put(struct alz_flight *f)
 {
 	if (!f || --f->refs)
 		return;
+	if (f->hold)
+		--*f->hold;
+	alz_blob_put(f->blob);
 	alz_os_free(f->key);
 	alz_os_free(f->detail);
 	alz_os_free(f);
@@ -74,6 +82,25 @@ struct alz_flight *alz_flight_find(struct alz_cache *cache, const void *key,
 	return NULL;
 }
 
+/** alz_flight_slot() - the slot that a running flight holds */
+u64 *alz_flight_slot(struct alz_cache *cache, const struct alz_flight *f)
+{
+	u64 *slot = alz_table_find(cache, f->key, f->key_size, f->hash);
+
+	return slot ? slot : alz_table_find_initializing(cache, f->hash);
+}
+
+/** alz_flight_vacate() - a flight gives its slot back; what was there before stays */
+void alz_flight_vacate(struct alz_cache *cache, const struct alz_flight *f)
+{
+	u64 *slot = alz_flight_slot(cache, f);
+
+	if (*slot & ASYNCLAZY_SLOT_REFRESHING)
+		alz_table_mark(cache, slot, false);
+	else
+		alz_table_store(cache, slot, ASYNCLAZY_SLOT_EMPTY);
+}
+
 /**
  * alz_flight_owned() - the flight that a ticket of this client is for
  * @client: whose
@@ -101,16 +128,21 @@ int alz_flight_owned(struct alz_client *client, u64 ticket, struct alz_flight **
 	return -ESTALE;
 }
 
+/* @offered: who is yet to be told, or NULL */
 static void alz_flight_grant(struct alz_cache *cache, struct alz_flight *f,
-			     struct alz_client *owner)
+			     struct alz_client *owner, struct alz_waiter *offered)
 {
 	f->owner = owner;
+	f->offered = offered;
+	f->untold = false;
+	f->begun = alz_os_now();
 	f->ticket = alz_generation_next(cache);
 	alz_list_add_tail(&f->ticket_link, &cache->by_ticket[f->ticket & cache->flight_mask]);
 	alz_list_add_tail(&f->owner_link, &owner->tickets);
 	owner->nr_tickets++;
 	cache->count.tickets++;
 	cache->count.tickets_now++;
+	alz_lease_begin(cache, f);
 }
 
 static void alz_flight_revoke(struct alz_cache *cache, struct alz_flight *f)
@@ -119,16 +151,23 @@ static void alz_flight_revoke(struct alz_cache *cache, struct alz_flight *f)
 		return;
 	alz_list_del(&f->ticket_link);
 	alz_list_del(&f->owner_link);
+	alz_lease_end(cache, f);
+	alz_need_end(f);
 	f->owner->nr_tickets--;
 	f->owner = NULL;
 	cache->count.tickets_now--;
 }
 
-/*
- * Give the ticket to the oldest waiter that can initialise. It asked to, so its
- * client's quota of tickets does not stand in the way.
+/**
+ * alz_flight_offer() - give the ticket to the oldest waiter that can initialise
+ * @cache: locked
+ * @f: running, without an owner
+ *
+ * It asked to, so its client's quota of tickets does not stand in the way.
+ *
+ * Return: false if there is none.
  */
-static bool alz_flight_offer(struct alz_cache *cache, struct alz_flight *f)
+bool alz_flight_offer(struct alz_cache *cache, struct alz_flight *f)
 {
 	while (!alz_list_empty(&f->able)) {
 		struct alz_waiter *w = alz_entry(f->able.next, struct alz_waiter, link);
@@ -138,15 +177,43 @@ static bool alz_flight_offer(struct alz_cache *cache, struct alz_flight *f)
 			alz_list_del(&w->link);
 			continue;
 		}
-		alz_flight_grant(cache, f, w->client);
+		alz_flight_grant(cache, f, w->client, w);
 		cache->count.handovers++;
 		w->ticket = f->ticket;
 		w->generation = f->generation;
 		w->attempt = f->attempt;
+		/* from a wait for it to making it: it is needed as before */
+		alz_need_made(f, w->parent);
 		alz_wait_deliver(w, ALZ_OFFERED);
 		return true;
 	}
 	return false;
+}
+
+/**
+ * alz_flight_offer_next() - who was offered the ticket did not take it
+ * @cache: locked; the lock may be let go and taken again
+ * @f: running, with ->offered; somebody else waits who can initialise
+ *
+ * It goes to the oldest of the others, and who did not take it waits on, last.
+ */
+void alz_flight_offer_next(struct alz_cache *cache, struct alz_flight *f)
+{
+	struct alz_waiter *w = f->offered;
+
+	ALZ_MUST_HOLD(&cache->lock);
+	alz_flight_revoke(cache, f);
+	alz_wait_requeue(w, &f->able);
+	/* all of them may be of a client that is just dying */
+	if (!alz_flight_offer(cache, f))
+		alz_flight_empty(cache, f, EOWNERDEAD);
+}
+
+/** alz_flight_enter() - from here on a new flight is found by its key */
+void alz_flight_enter(struct alz_cache *cache, struct alz_flight *f)
+{
+	f->generation = alz_generation_next(cache);
+	alz_list_add_tail(&f->key_link, alz_flight_chain(cache, f->hash));
 }
 
 /**
@@ -158,9 +225,9 @@ static bool alz_flight_offer(struct alz_cache *cache, struct alz_flight *f)
 void alz_flight_start(struct alz_cache *cache, struct alz_flight *f,
 		      struct alz_client *owner)
 {
-	f->generation = alz_generation_next(cache);
-	alz_list_add_tail(&f->key_link, alz_flight_chain(cache, f->hash));
-	alz_flight_grant(cache, f, owner);
+	alz_flight_enter(cache, f);
+	f->started = alz_os_now();
+	alz_flight_grant(cache, f, owner, NULL);
 }
 
 /**
@@ -173,12 +240,24 @@ void alz_flight_hand_over(struct alz_cache *cache, struct alz_flight *f, int err
 {
 	alz_flight_revoke(cache, f);
 	f->attempt++;
-	if (alz_flight_offer(cache, f))
+	if (!alz_flight_offer(cache, f))
+		alz_flight_empty(cache, f, error);
+}
+
+/**
+ * alz_flight_owner_died() - its process is gone
+ * @cache: locked; the lock may be let go and taken again
+ * @f: running
+ */
+void alz_flight_owner_died(struct alz_cache *cache, struct alz_flight *f)
+{
+	/* who was not told of it yet did not die of it */
+	if (!f->untold && alz_trouble_died(cache, f->hash)) {
+		alz_flight_revoke(cache, f);
+		alz_flight_empty(cache, f, EOWNERDEAD);
 		return;
-	alz_table_store(cache, alz_table_find_initializing(cache, f->hash),
-			ASYNCLAZY_SLOT_EMPTY);
-	alz_flight_end(cache, f, ASYNCLAZY_RESULT_FAILED, error,
-		       ASYNCLAZY_NO_RECORD, f->generation);
+	}
+	alz_flight_hand_over(cache, f, EOWNERDEAD);
 }
 
 /* From here on nobody finds the flight by key or ticket. */
@@ -186,6 +265,7 @@ static void alz_flight_finish(struct alz_cache *cache, struct alz_flight *f,
 			      u32 result, s32 error, u64 offset, u64 generation)
 {
 	alz_list_del(&f->key_link);
+	alz_admit_never(cache, f);
 	alz_flight_revoke(cache, f);
 	/* the rest may stay for as long as a waiter does not read its event */
 	alz_os_free(f->key);
@@ -195,6 +275,10 @@ static void alz_flight_finish(struct alz_cache *cache, struct alz_flight *f,
 	f->error = error;
 	f->offset = offset;
 	f->record_generation = generation;
+	if (offset != ASYNCLAZY_NO_RECORD && !cache->arena.stable) {
+		f->hold = &alz_arena_segment(&cache->arena, offset)->holds;
+		++*f->hold;
+	}
 }
 
 /**
@@ -223,6 +307,7 @@ void alz_flight_end(struct alz_cache *cache, struct alz_flight *f,
 		alz_os_lock(&cache->lock);
 	}
 	alz_flight_put(f);
+	alz_admit(cache);
 }
 
 /**
@@ -238,11 +323,24 @@ void alz_flight_invalidate(struct alz_cache *cache, struct alz_flight *f)
 {
 	alz_flight_revoke(cache, f);
 	f->generation = alz_generation_next(cache);
+	f->started = alz_os_now();
 	f->attempt = 0;
-	if (alz_flight_offer(cache, f))
-		return;
-	alz_table_store(cache, alz_table_find_initializing(cache, f->hash),
-			ASYNCLAZY_SLOT_EMPTY);
-	alz_flight_end(cache, f, ASYNCLAZY_RESULT_FAILED, ESTALE,
-		       ASYNCLAZY_NO_RECORD, f->generation);
+	/* one that is queued stays where it is: somebody wants it */
+	if (f->held)
+		alz_admit_held(cache, f);
+	else if (!f->queued && !alz_flight_offer(cache, f))
+		alz_flight_empty(cache, f, ESTALE);
+}
+
+/**
+ * alz_flight_empty() - nobody is there who would make it: the key is as before
+ * @cache: locked; the lock may be let go and taken again
+ * @f: without an owner; the caller's pointer is invalid afterwards
+ * @error: positive errno for the waiters that it has
+ */
+void alz_flight_empty(struct alz_cache *cache, struct alz_flight *f, s32 error)
+{
+	alz_flight_vacate(cache, f);
+	alz_flight_end(cache, f, ASYNCLAZY_RESULT_FAILED, error, ASYNCLAZY_NO_RECORD,
+		       f->generation);
 }

@@ -34,9 +34,10 @@ int alz_invalidate(struct alz_client *client, const void *key, u32 key_size,
 	slot = alz_table_find(cache, key, key_size, hash);
 	f = alz_flight_find(cache, key, key_size, hash);
 	if (slot) {
-		alz_table_store(cache, slot, ASYNCLAZY_SLOT_EMPTY);
+		alz_table_drop(cache, slot);
 		++*count;
 	}
+	alz_trouble_over(cache, hash);
 	if (f) {
 		++*count;
 		alz_flight_invalidate(cache, f);
@@ -71,6 +72,18 @@ static void alz_clear_breathe(struct alz_cache *cache, u64 n)
 	alz_os_lock(&cache->lock);
 }
 
+/* What it makes anew goes too. */
+static void alz_clear_flight(struct alz_cache *cache, struct alz_flight *f, u64 *count)
+{
+	u64 *slot = alz_flight_slot(cache, f);
+
+	if (*slot & ASYNCLAZY_SLOT_REFRESHING) {
+		alz_table_drop(cache, slot);
+		++*count;
+	}
+	alz_flight_invalidate(cache, f);
+}
+
 /* Invalidate the flights that are older than @generation. */
 static void alz_clear_flights(struct alz_cache *cache, u64 generation, u64 *count)
 {
@@ -85,7 +98,7 @@ static void alz_clear_flights(struct alz_cache *cache, u64 generation, u64 *coun
 			continue;
 		}
 		++*count;
-		alz_flight_invalidate(cache, f);
+		alz_clear_flight(cache, f, count);
 		alz_clear_breathe(cache, *count);
 	}
 }
@@ -98,7 +111,7 @@ static void alz_clear_slots(struct alz_cache *cache, u64 *count)
 
 	for (i = 0; i < slots; i++) {
 		if (alz_slot_cleared(cache, cache->slots[i])) {
-			alz_table_store(cache, &cache->slots[i], ASYNCLAZY_SLOT_EMPTY);
+			alz_table_drop(cache, &cache->slots[i]);
 			++*count;
 		}
 		if (!((i + 1) % ASYNCLAZY_BUCKET_SLOTS))
@@ -131,6 +144,7 @@ int alz_clear(struct alz_client *client, u64 *count)
 	}
 	cache->count.invalidates++;
 	generation = alz_generation_next(cache);
+	alz_troubles_forget(cache);
 	alz_clear_flights(cache, generation, count);
 	/* a later CLEAR includes this one: nobody lowers the mark */
 	if (generation > cache->clearing)

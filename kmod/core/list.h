@@ -24,6 +24,14 @@ static inline bool alz_list_empty(const struct alz_list *head)
 	return head->next == head;
 }
 
+static inline void alz_list_add(struct alz_list *node, struct alz_list *head)
+{
+	node->prev = head;
+	node->next = head->next;
+	head->next->prev = node;
+	head->next = node;
+}
+
 static inline void alz_list_add_tail(struct alz_list *node, struct alz_list *head)
 {
 	node->prev = head->prev;

@@ -8,20 +8,31 @@
  */
 #include "core.h"
 
-static bool alz_ttl_ends(u64 ttl)
+/* What a publish says of its time, or else the cache. */
+static struct alz_ttl alz_ttl_of(const struct alz_cache *cache, const struct alz_ttl *ttl)
 {
-	return ttl && ttl != ASYNCLAZY_NEVER;
+	if (ttl && ttl->ttl)
+		return *ttl;
+	return (struct alz_ttl) { cache->ttl, cache->stale_ttl, cache->dead_ttl };
 }
 
-/* Absolute end of a time to live, which may be longer than time itself. */
-static u64 alz_ttl_until(u64 now, u64 ttl)
+static bool alz_ttl_ends(const struct alz_ttl *t)
 {
-	return ttl < ASYNCLAZY_NEVER - now ? now + ttl : ASYNCLAZY_NEVER;
+	return t->ttl && t->ttl != ASYNCLAZY_NEVER;
+}
+
+static void alz_times_write(struct asynclazy_times *times, const struct alz_ttl *t)
+{
+	times->published = alz_os_now();
+	times->fresh_until = alz_until(times->published, t->ttl);
+	times->stale_until = alz_until(times->fresh_until, t->stale_ttl);
+	times->dead_until = alz_until(times->stale_until, t->dead_ttl);
 }
 
 static void alz_record_write(struct alz_reservation *r, const void *key, u32 key_size,
-			     u64 hash, u64 ttl)
+			     u64 hash, const struct alz_ttl *ttl)
 {
+	struct alz_ttl t = alz_ttl_of(r->cache, ttl);
 	struct asynclazy_record *record = r->record;
 
 	memset(record, 0, sizeof(*record));
@@ -32,29 +43,31 @@ static void alz_record_write(struct alz_reservation *r, const void *key, u32 key
 	record->granules = r->size >> ASYNCLAZY_GRANULE_SHIFT;
 	memcpy(record + 1, key, key_size);
 	r->value = alz_record_value(record);
-	if (alz_ttl_ends(ttl)) {
-		struct asynclazy_times *times = alz_record_times(record);
-		u64 now = alz_os_now();
-
+	if (alz_ttl_ends(&t)) {
 		record->flags = ASYNCLAZY_RECORD_TIMES;
-		times->published = now;
-		times->dead_until = alz_ttl_until(now, ttl);
-		times->stale_until = times->dead_until;
-		times->fresh_until = times->dead_until;
+		alz_times_write(alz_record_times(record), &t);
+	}
+	if (r->blob) {
+		const struct asynclazy_memfd memfd = { r->blob->size, r->blob->page_size };
+
+		record->kind = ASYNCLAZY_RECORD_MEMFD;
+		memcpy(r->value, &memfd, sizeof(memfd));
 	}
 }
 
 /* Room in the arena for a record; may let go of the lock. */
 static int alz_record_reserve(struct alz_cache *cache, u32 key_size, u64 value_size,
-			      u64 ttl, struct alz_reservation *r)
+			      const struct alz_ttl *ttl, struct alz_reservation *r)
 {
+	struct alz_ttl t = alz_ttl_of(cache, ttl);
 	int err;
 
+	memset(r, 0, sizeof(*r));
 	if (value_size > cache->value_max)
 		return -EFBIG;
 	r->cache = cache;
 	r->value_size = value_size;
-	r->size = alz_record_size(key_size, value_size, alz_ttl_ends(ttl));
+	r->size = alz_record_size(key_size, value_size, alz_ttl_ends(&t));
 	err = alz_arena_reserve(cache, r->size, &r->offset);
 	if (err == -ENOSPC)
 		cache->count.nospace++;
@@ -63,40 +76,56 @@ static int alz_record_reserve(struct alz_cache *cache, u32 key_size, u64 value_s
 	return err;
 }
 
-/**
- * alz_publish_begin() - room for the value of a ticket
- * @client: the owner
- * @ticket: its ticket
- * @value_size: bytes
- * @ttl: relative ns; 0 or NEVER for none
- * @r: filled on 0: write the value to r->value, then commit or abort
- *
- * Return: 0, -ESTALE, -ENOENT, -EFBIG, -ENOSPC, -ENOMEM; the ticket is kept.
- */
-int alz_publish_begin(struct alz_client *client, u64 ticket, u64 value_size,
-		      u64 ttl, struct alz_reservation *r)
+/* The same for the ticket of a client: written but for its value. */
+static int alz_ticket_reserve(struct alz_client *client, u64 ticket, u64 value_size,
+			      const struct alz_ttl *ttl, struct alz_blob *blob,
+			      struct alz_reservation *r)
 {
 	struct alz_cache *cache = client->cache;
 	struct alz_flight *f;
 	int err;
 
-	alz_os_lock(&cache->lock);
 	err = alz_flight_owned(client, ticket, &f);
+	if (!err)
+		err = alz_record_reserve(cache, f->key_size, value_size, ttl, r);
 	if (err)
-		goto out;
-	err = alz_record_reserve(cache, f->key_size, value_size, ttl, r);
-	if (err)
-		goto out;
+		return err;
 	/* the lock may have been let go */
 	err = alz_flight_owned(client, ticket, &f);
 	if (err) {
 		alz_arena_give_back(cache, r->offset, r->size);
-		goto out;
+		return err;
 	}
 	r->ticket = ticket;
+	r->blob = blob;
 	alz_record_write(r, f->key, f->key_size, f->hash, ttl);
 	r->record->generation = f->generation;
-out:
+	r->record->took = alz_os_now() - f->begun;
+	return 0;
+}
+
+/**
+ * alz_publish_begin() - room for the value of a ticket
+ * @client: the owner
+ * @ticket: its ticket
+ * @value_size: bytes
+ * @ttl: relative ns; NULL, or 0 in it: the cache's
+ * @r: filled on 0: write the value to r->value, then commit or abort
+ *
+ * Between begin and its end nothing may take long, since the segment that the
+ * value goes to cannot be reclaimed meanwhile.
+ *
+ * Return: 0, -ESTALE, -ENOENT, -EFBIG, -ENOSPC, -ENOMEM, -EINTR; the ticket is
+ * kept.
+ */
+int alz_publish_begin(struct alz_client *client, u64 ticket, u64 value_size,
+		      const struct alz_ttl *ttl, struct alz_reservation *r)
+{
+	struct alz_cache *cache = client->cache;
+	int err;
+
+	alz_os_lock(&cache->lock);
+	err = alz_ticket_reserve(client, ticket, value_size, ttl, NULL, r);
 	alz_os_unlock(&cache->lock);
 	return err;
 }
@@ -108,13 +137,14 @@ out:
  * @key_size: bytes in it
  * @hash: of the key
  * @value_size: bytes of the value
- * @ttl: relative ns; 0 or NEVER for none
+ * @ttl: relative ns
  * @r: filled on 0
  *
  * As alz_publish_begin(), without a ticket. @key is not used after the return.
  */
 int alz_set_begin(struct alz_client *client, const void *key, u32 key_size,
-		  u64 hash, u64 value_size, u64 ttl, struct alz_reservation *r)
+		  u64 hash, u64 value_size, const struct alz_ttl *ttl,
+		  struct alz_reservation *r)
 {
 	struct alz_cache *cache = client->cache;
 	int err = -EOWNERDEAD;
@@ -123,11 +153,9 @@ int alz_set_begin(struct alz_client *client, const void *key, u32 key_size,
 	if (!client->dead)
 		err = alz_record_reserve(cache, key_size, value_size, ttl, r);
 	alz_os_unlock(&cache->lock);
-	if (err)
-		return err;
-	r->ticket = 0;
-	alz_record_write(r, key, key_size, hash, ttl);
-	return 0;
+	if (!err)
+		alz_record_write(r, key, key_size, hash, ttl);
+	return err;
 }
 
 static u64 alz_record_word(const struct alz_reservation *r, u64 state)
@@ -135,8 +163,32 @@ static u64 alz_record_word(const struct alz_reservation *r, u64 state)
 	return alz_slot_pack(state, alz_slot_tag(r->record->hash), r->offset);
 }
 
-static int alz_commit_set(struct alz_cache *cache, struct alz_reservation *r)
+/* The record is complete: from here on it is found. */
+static void alz_commit_link(struct alz_client *client, u64 *slot, struct alz_reservation *r)
 {
+	struct alz_cache *cache = client->cache;
+
+	r->generation = r->record->generation;
+	if (r->blob) {
+		alz_blob_born(cache, r->blob, r->generation);
+		alz_blob_keep(cache, r->blob, r->record->hash, r->offset);
+	}
+	alz_arena_written(cache, r->offset);
+	alz_table_store(cache, slot, alz_record_word(r, ASYNCLAZY_SLOT_FILLED));
+	alz_pin_set(client, r->pin, r->offset);
+}
+
+/* What a flight ends with is a memfd. */
+static void alz_flight_blob(struct alz_flight *f, struct alz_blob *blob)
+{
+	if (blob)
+		blob->refs++;
+	f->blob = blob;
+}
+
+static int alz_commit_set(struct alz_client *client, struct alz_reservation *r)
+{
+	struct alz_cache *cache = client->cache;
 	struct asynclazy_record *record = r->record;
 	const void *key = alz_record_key(record);
 	struct alz_flight *f;
@@ -144,7 +196,7 @@ static int alz_commit_set(struct alz_cache *cache, struct alz_reservation *r)
 
 	f = alz_flight_find(cache, key, record->key_size, record->hash);
 	if (f)
-		slot = alz_table_find_initializing(cache, record->hash);
+		slot = alz_flight_slot(cache, f);
 	else
 		slot = alz_table_find(cache, key, record->key_size, record->hash);
 	if (!slot)
@@ -155,10 +207,13 @@ static int alz_commit_set(struct alz_cache *cache, struct alz_reservation *r)
 	}
 	record->generation = alz_generation_next(cache);
 	cache->count.sets++;
-	alz_table_store(cache, slot, alz_record_word(r, ASYNCLAZY_SLOT_FILLED));
-	if (f)
+	alz_trouble_over(cache, record->hash);
+	alz_commit_link(client, slot, r);
+	if (f) {
+		alz_flight_blob(f, r->blob);
 		alz_flight_end(cache, f, ASYNCLAZY_RESULT_HIT, 0, r->offset,
 			       record->generation);
+	}
 	return 0;
 }
 
@@ -178,15 +233,16 @@ int alz_publish_commit(struct alz_client *client, struct alz_reservation *r)
 
 	alz_os_lock(&cache->lock);
 	if (!r->ticket) {
-		err = alz_commit_set(cache, r);
+		err = alz_commit_set(client, r);
 		goto out;
 	}
 	err = alz_flight_owned(client, r->ticket, &f);
 	if (err)
 		goto out;
 	cache->count.publishes++;
-	alz_table_store(cache, alz_table_find_initializing(cache, f->hash),
-			alz_record_word(r, ASYNCLAZY_SLOT_FILLED));
+	alz_trouble_over(cache, f->hash);
+	alz_commit_link(client, alz_flight_slot(cache, f), r);
+	alz_flight_blob(f, r->blob);
 	alz_flight_end(cache, f, ASYNCLAZY_RESULT_HIT, 0, r->offset, f->generation);
 out:
 	alz_os_unlock(&cache->lock);
@@ -205,28 +261,174 @@ void alz_publish_abort(struct alz_reservation *r)
 	alz_os_unlock(&r->cache->lock);
 }
 
+/* Nobody but those who wait gets it. */
+static int alz_publish_unkept(struct alz_client *client, u64 ticket, struct alz_blob *blob,
+			      struct alz_reservation *r)
+{
+	struct alz_cache *cache = client->cache;
+	struct alz_flight *f;
+	int err;
+
+	err = alz_flight_owned(client, ticket, &f);
+	if (err)
+		return err;
+	cache->count.publishes++;
+	cache->count.unkept++;
+	alz_trouble_over(cache, f->hash);
+	r->offset = ASYNCLAZY_NO_RECORD;
+	r->generation = f->generation;
+	alz_blob_born(cache, blob, f->generation);
+	alz_flight_blob(f, blob);
+	/* what is there, if anything, is not the value any more */
+	alz_table_store(cache, alz_flight_slot(cache, f), ASYNCLAZY_SLOT_EMPTY);
+	alz_flight_end(cache, f, ASYNCLAZY_RESULT_HIT, 0, ASYNCLAZY_NO_RECORD,
+		       f->generation);
+	return 0;
+}
+
+/**
+ * alz_publish_blob() - end a flight with a memfd
+ * @client: the owner
+ * @ticket: its ticket
+ * @blob: new; the caller's count stays the caller's
+ * @keep: false: only for those who wait
+ * @ttl: relative ns
+ * @r: ->pin is set before; ->generation and ->offset are filled on 0
+ *
+ * Return: 0, with r->offset NO_RECORD if there was no room to keep it; -ESTALE,
+ * -ENOENT, -ENOMEM, -EINTR.
+ */
+int alz_publish_blob(struct alz_client *client, u64 ticket, struct alz_blob *blob,
+		     bool keep, const struct alz_ttl *ttl, struct alz_reservation *r)
+{
+	struct alz_cache *cache = client->cache;
+	struct alz_flight *f;
+	u32 pin = r->pin;
+	int err;
+
+	alz_os_lock(&cache->lock);
+	/* what is late makes nothing else go */
+	err = alz_flight_owned(client, ticket, &f);
+	if (!err)
+		err = keep ? alz_blob_reserve(cache, blob->size) : -ENOSPC;
+	if (!err) {
+		err = alz_ticket_reserve(client, ticket, sizeof(struct asynclazy_memfd),
+					 ttl, blob, r);
+		if (err)
+			alz_blob_unreserve(cache, blob->size);
+	}
+	if (err == -ENOSPC) {
+		err = alz_publish_unkept(client, ticket, blob, r);
+		alz_os_unlock(&cache->lock);
+		return err;
+	}
+	alz_os_unlock(&cache->lock);
+	if (err)
+		return err;
+	r->pin = pin;
+	err = alz_publish_commit(client, r);
+	if (err) {
+		alz_os_lock(&cache->lock);
+		alz_blob_unreserve(cache, blob->size);
+		alz_os_unlock(&cache->lock);
+	}
+	return err;
+}
+
+/**
+ * alz_set_blob() - set a key to a memfd: see alz_set_begin(), alz_publish_blob()
+ * @client: whose
+ * @key: the key
+ * @key_size: bytes in it
+ * @hash: of the key
+ * @blob: new; the caller's count stays the caller's
+ * @ttl: relative ns
+ * @r: ->generation and ->offset are filled on 0
+ */
+int alz_set_blob(struct alz_client *client, const void *key, u32 key_size, u64 hash,
+		 struct alz_blob *blob, const struct alz_ttl *ttl,
+		 struct alz_reservation *r)
+{
+	struct alz_cache *cache = client->cache;
+	int err = -EOWNERDEAD;
+
+	alz_os_lock(&cache->lock);
+	if (!client->dead)
+		err = alz_blob_reserve(cache, blob->size);
+	if (!err) {
+		err = alz_record_reserve(cache, key_size,
+					 sizeof(struct asynclazy_memfd), ttl, r);
+		if (err)
+			alz_blob_unreserve(cache, blob->size);
+	} else if (err == -ENOSPC) {
+		cache->count.nospace++;
+	}
+	alz_os_unlock(&cache->lock);
+	if (err)
+		return err;
+	r->blob = blob;
+	alz_record_write(r, key, key_size, hash, ttl);
+	err = alz_publish_commit(client, r);
+	if (err) {
+		alz_os_lock(&cache->lock);
+		alz_blob_unreserve(cache, blob->size);
+		alz_os_unlock(&cache->lock);
+	}
+	return err;
+}
+
 /* Turn the flight's error into a record. 1: done; 0: there is no room. */
 static int alz_fail_keep(struct alz_client *client, u64 ticket, s32 error, u64 ttl,
 			 const void *detail, u32 detail_size,
 			 struct alz_reservation *r, struct alz_flight **f)
 {
-	struct alz_cache *cache = client->cache;
+	struct alz_ttl t = { .ttl = ttl ? ttl : ASYNCLAZY_NEVER };
+	int full = alz_ticket_reserve(client, ticket, detail_size, &t, NULL, r);
+	int err;
 
-	int full = alz_record_reserve(cache, (*f)->key_size, detail_size, ttl, r);
+	if (full == -ESTALE || full == -ENOENT)
+		return full;
 	/* the lock may have been let go */
-	int err = alz_flight_owned(client, ticket, f);
-
-	if (err && !full)
-		alz_arena_give_back(cache, r->offset, r->size);
+	err = alz_flight_owned(client, ticket, f);
 	if (err || full)
 		return err;
-	alz_record_write(r, (*f)->key, (*f)->key_size, (*f)->hash, ttl);
 	r->record->kind = ASYNCLAZY_RECORD_ERROR;
 	r->record->error = error;
-	r->record->generation = (*f)->generation;
 	if (detail_size)
 		memcpy(r->value, detail, detail_size);
 	return 1;
+}
+
+/* A copy of an error's text. Return: 0, -ENOMEM */
+static int alz_detail_copy(const void *detail, u32 size, void **copy)
+{
+	*copy = size ? alz_os_alloc(size) : NULL;
+	if (!*copy)
+		return size ? -ENOMEM : 0;
+	memcpy(*copy, detail, size);
+	return 0;
+}
+
+/* The error is kept: it is the result. */
+static void alz_fail_link(struct alz_cache *cache, struct alz_flight *f,
+			  const struct alz_reservation *r)
+{
+	alz_arena_written(cache, r->offset);
+	alz_trouble_over(cache, f->hash);
+	alz_table_store(cache, alz_flight_slot(cache, f),
+			alz_record_word(r, ASYNCLAZY_SLOT_FAILED));
+}
+
+/* It is not: what was there before stays, and is not tried again at once. */
+static void alz_fail_tell(struct alz_cache *cache, struct alz_flight *f, s32 error,
+			  void **copy, void **memo, u32 size)
+{
+	f->detail = *copy;
+	f->detail_size = size;
+	*copy = NULL;
+	alz_trouble_failed(cache, f->hash, error, *memo, size);
+	*memo = NULL;
+	alz_flight_vacate(cache, f);
 }
 
 /**
@@ -247,10 +449,9 @@ int alz_fail(struct alz_client *client, u64 ticket, s32 error, u32 error_class,
 {
 	struct alz_cache *cache = client->cache;
 	u64 offset = ASYNCLAZY_NO_RECORD;
-	u64 word = ASYNCLAZY_SLOT_EMPTY;
+	void *copy = NULL, *memo = NULL;
 	struct alz_reservation r;
 	struct alz_flight *f;
-	void *copy = NULL;
 	int err;
 
 	*kept = false;
@@ -260,11 +461,12 @@ int alz_fail(struct alz_client *client, u64 ticket, s32 error, u32 error_class,
 		return -EINVAL;
 	if (error_class == ASYNCLAZY_FAIL_NEGATIVE && !ttl)
 		ttl = ALZ_DEFAULT_NEGATIVE_TTL;
-	if (detail_size) {
-		copy = alz_os_alloc(detail_size);
-		if (!copy)
-			return -ENOMEM;
-		memcpy(copy, detail, detail_size);
+	err = alz_detail_copy(detail, detail_size, &copy);
+	if (!err && cache->backoff)
+		err = alz_detail_copy(detail, detail_size, &memo);
+	if (err) {
+		alz_os_free(copy);
+		return err;
 	}
 	alz_os_lock(&cache->lock);
 	err = alz_flight_owned(client, ticket, &f);
@@ -279,18 +481,16 @@ int alz_fail(struct alz_client *client, u64 ticket, s32 error, u32 error_class,
 	}
 	if (*kept) {
 		offset = r.offset;
-		word = alz_record_word(&r, ASYNCLAZY_SLOT_FAILED);
+		alz_fail_link(cache, f, &r);
 	} else {
-		f->detail = copy;
-		f->detail_size = detail_size;
-		copy = NULL;
+		alz_fail_tell(cache, f, error, &copy, &memo, detail_size);
 	}
 	cache->count.fails++;
-	alz_table_store(cache, alz_table_find_initializing(cache, f->hash), word);
 	alz_flight_end(cache, f, ASYNCLAZY_RESULT_FAILED, error, offset, f->generation);
 out:
 	alz_os_unlock(&cache->lock);
 	alz_os_free(copy);
+	alz_os_free(memo);
 	return err;
 }
 

@@ -17,6 +17,12 @@ static inline u64 alz_slot_state(u64 word)
 	return word & ASYNCLAZY_SLOT_STATE_MASK;
 }
 
+/* The state, and whether it is being made anew. */
+static inline u64 alz_slot_marks(u64 word)
+{
+	return word & (ASYNCLAZY_SLOT_STATE_MASK | ASYNCLAZY_SLOT_REFRESHING);
+}
+
 /* FILLED and FAILED link to a record, and have bit 1 in common. */
 static inline bool alz_slot_has_record(u64 word)
 {
@@ -98,6 +104,18 @@ static inline struct asynclazy_times *alz_record_times(const struct asynclazy_re
 {
 	return (struct asynclazy_times *)
 		((char *)r + alz_record_times_offset(r->key_size, r->value_size));
+}
+
+/*
+ * How long before it is stale a record may be made anew, at most: eight times as
+ * long as that took, and not before halfway.
+ */
+static inline u64 alz_refresh_lead(const struct asynclazy_record *r)
+{
+	const struct asynclazy_times *t = alz_record_times(r);
+	u64 half = t->fresh_until > t->published ? (t->fresh_until - t->published) / 2 : 0;
+
+	return r->took < half / 8 ? r->took * 8 : half;
 }
 
 #endif

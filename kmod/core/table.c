@@ -32,11 +32,68 @@ static void alz_table_count(struct alz_cache *cache, u64 word, u64 by)
  */
 void alz_table_store(struct alz_cache *cache, u64 *slot, u64 word)
 {
+	u64 old = *slot;
+
 	ALZ_MUST_HOLD(&cache->lock);
-	alz_table_count(cache, *slot, -1ULL);
+	alz_table_count(cache, old, -1ULL);
 	alz_table_count(cache, word, 1);
+	alz_visited_set(cache, slot, false);
 	/* pairs with the reader's address dependency from word to record */
 	alz_os_store_release(slot, word);
+	if (alz_slot_has_record(old)) {
+		const struct asynclazy_record *r;
+
+		r = alz_arena_record(&cache->arena, alz_slot_offset(old));
+		if (r->kind == ASYNCLAZY_RECORD_MEMFD)
+			alz_blob_unkeep(cache, r->generation);
+	}
+}
+
+/**
+ * alz_table_relink() - the record of a slot has been copied
+ * @cache: the cache
+ * @slot: FILLED or FAILED
+ * @offset: of the copy, which is complete
+ */
+void alz_table_relink(struct alz_cache *cache, u64 *slot, u64 offset)
+{
+	const struct asynclazy_record *r = alz_arena_record(&cache->arena, offset);
+	u64 word = *slot;
+
+	ALZ_MUST_HOLD(&cache->lock);
+	if (r->kind == ASYNCLAZY_RECORD_MEMFD)
+		alz_blob_moved(cache, r->generation, offset);
+	alz_visited_set(cache, slot, false);
+	/* as in alz_table_store() */
+	alz_os_store_release(slot, alz_slot_pack(alz_slot_marks(word),
+						 word & ALZ_SLOT_TAG_MASK, offset));
+}
+
+/**
+ * alz_table_mark() - whether the record of a slot is being made anew
+ * @cache: the cache
+ * @slot: FILLED
+ * @refreshing: since a flight has begun; false: it has ended without a record
+ */
+void alz_table_mark(struct alz_cache *cache, u64 *slot, bool refreshing)
+{
+	ALZ_MUST_HOLD(&cache->lock);
+	alz_os_store_release(slot, refreshing ? *slot | ASYNCLAZY_SLOT_REFRESHING :
+			     *slot & ~ASYNCLAZY_SLOT_REFRESHING);
+}
+
+/* What a slot is without its record: if that is being made anew, its flight's. */
+static u64 alz_slot_dropped(u64 word)
+{
+	if (!(word & ASYNCLAZY_SLOT_REFRESHING))
+		return ASYNCLAZY_SLOT_EMPTY;
+	return alz_slot_pack(ASYNCLAZY_SLOT_INITIALIZING, word & ALZ_SLOT_TAG_MASK, 0);
+}
+
+/** alz_table_drop() - take the record of a slot away; a flight of its key goes on */
+void alz_table_drop(struct alz_cache *cache, u64 *slot)
+{
+	alz_table_store(cache, slot, alz_slot_dropped(*slot));
 }
 
 /* The hash too: under another hash it is another entry, a liar's own. */
@@ -84,6 +141,43 @@ u64 *alz_table_find(struct alz_cache *cache, const void *key, u32 key_size, u64 
 	slot = alz_bucket_find(cache, first, key, key_size, hash);
 	if (!slot && other != first)
 		slot = alz_bucket_find(cache, other, key, key_size, hash);
+	return slot;
+}
+
+/* The slot with this word, but for its state. */
+static u64 *alz_bucket_link(struct alz_cache *cache, u64 bucket, u64 word)
+{
+	u64 *slot = alz_table_bucket(cache, bucket);
+	int i;
+
+	for (i = 0; i < ASYNCLAZY_BUCKET_SLOTS; i++)
+		if (alz_slot_has_record(slot[i]) &&
+		    slot[i] - alz_slot_marks(slot[i]) == word)
+			return slot + i;
+	return NULL;
+}
+
+/**
+ * alz_table_find_offset() - the slot that links to the record at an offset
+ * @cache: the cache
+ * @hash: of its key
+ * @offset: bytes from the start of the arena
+ *
+ * Return: the slot; NULL if the record was replaced, or taken away.
+ */
+u64 *alz_table_find_offset(struct alz_cache *cache, u64 hash, u64 offset)
+{
+	u64 tag = alz_slot_tag(hash);
+	u64 first = alz_bucket_first(hash, cache->bucket_mask);
+	u64 word = alz_slot_pack(0, tag, offset);
+	u64 *slot;
+
+	ALZ_MUST_HOLD(&cache->lock);
+	slot = alz_bucket_link(cache, first, word);
+	if (!slot)
+		slot = alz_bucket_link(cache,
+				       alz_bucket_other(first, tag, cache->bucket_mask),
+				       word);
 	return slot;
 }
 
@@ -160,9 +254,12 @@ static u64 *alz_table_move(struct alz_cache *cache, const struct alz_step *steps
 			return NULL;
 		if (alz_slot_cleared(cache, word)) {
 			/* CLEAR may have been at its new place already */
-			alz_table_store(cache, slot, ASYNCLAZY_SLOT_EMPTY);
+			alz_table_drop(cache, slot);
 			cache->cleared++;
-		} else {
+			word = *slot;
+		}
+		if (word) {
+			alz_visited_set(cache, room, alz_visited(cache, slot));
 			alz_os_store_release(room, word);
 			alz_os_store_release(slot, ASYNCLAZY_SLOT_EMPTY);
 		}
@@ -212,7 +309,7 @@ static u64 *alz_bucket_evict_dead(struct alz_cache *cache, u64 bucket, u64 now)
 	int i;
 
 	for (i = 0; i < ASYNCLAZY_BUCKET_SLOTS; i++, slot++) {
-		if (!alz_slot_has_record(*slot) ||
+		if (!alz_slot_has_record(*slot) || *slot & ASYNCLAZY_SLOT_REFRESHING ||
 		    !alz_record_dead(alz_arena_record(&cache->arena,
 						      alz_slot_offset(*slot)), now))
 			continue;
@@ -220,6 +317,42 @@ static u64 *alz_bucket_evict_dead(struct alz_cache *cache, u64 bucket, u64 now)
 		return slot;
 	}
 	return NULL;
+}
+
+/* The n-th of the slots where a key may lie. */
+static u64 *alz_candidate(struct alz_cache *cache, u64 first, u64 other, u32 n)
+{
+	return alz_table_bucket(cache, n < ASYNCLAZY_BUCKET_SLOTS ? first : other) +
+	       n % ASYNCLAZY_BUCKET_SLOTS;
+}
+
+/*
+ * Rather than refuse a new key, let an old one go: best one that was not read. If
+ * all were, they have to be read again before the next is looked for.
+ */
+static u64 *alz_bucket_evict(struct alz_cache *cache, u64 first, u64 other)
+{
+	u64 *best = NULL;
+	bool read = false;
+	u32 i;
+
+	for (i = 0; i < 2 * ASYNCLAZY_BUCKET_SLOTS; i++) {
+		u64 *slot = alz_candidate(cache, first, other, i);
+
+		if (!alz_slot_has_record(*slot) || *slot & ASYNCLAZY_SLOT_REFRESHING)
+			continue;
+		best = slot;
+		read = alz_visited(cache, slot);
+		if (!read)
+			break;
+	}
+	for (i = 0; read && i < 2 * ASYNCLAZY_BUCKET_SLOTS; i++)
+		alz_visited_set(cache, alz_candidate(cache, first, other, i), false);
+	if (best) {
+		cache->count.evictions++;
+		alz_table_store(cache, best, ASYNCLAZY_SLOT_EMPTY);
+	}
+	return best;
 }
 
 /**
@@ -241,5 +374,7 @@ u64 *alz_table_room(struct alz_cache *cache, u64 hash)
 		slot = alz_bucket_evict_dead(cache, first, alz_os_now());
 	if (!slot)
 		slot = alz_bucket_evict_dead(cache, other, alz_os_now());
+	if (!slot && !cache->arena.stable)
+		slot = alz_bucket_evict(cache, first, other);
 	return slot;
 }

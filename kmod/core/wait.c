@@ -1,85 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Waits: entries on flights, and how their outcome reaches a client.
- *
- * A client's EVENT waits are found by cookie in a treap: a search tree on the
- * cookie that is a heap on a priority. The priority is a keyed mix of the
- * cookie, so that a client which picks its cookies cannot make it deep: depth
- * is logarithmic in expectation, at no memory beside the two children.
+ * Waits: entries on flights, and how their outcome reaches a client, whose EVENT
+ * waits are found by cookie.
  */
 #include "core.h"
 
-static u64 alz_waits_priority(const struct alz_client *client, u64 cookie)
+/* What a wait counts against its client's quota: words take memory each. */
+static u32 alz_wait_cost(const struct alz_waiter *w)
 {
-	return alz_mix(client->cache, cookie);
+	return w->words ? w->words : 1;
 }
 
 /** alz_waits_find() - Return: the EVENT wait with this cookie, or NULL */
 struct alz_waiter *alz_waits_find(struct alz_client *client, u64 cookie)
 {
-	struct alz_waiter *w = client->waits;
+	struct alz_node *node = alz_tree_find(client->waits, cookie);
 
-	while (w && w->cookie != cookie)
-		w = w->child[cookie > w->cookie];
-	return w;
-}
-
-/* Split the tree at @node into those below @cookie and those above. */
-static void alz_waits_split(struct alz_waiter *node, u64 cookie,
-			    struct alz_waiter **below, struct alz_waiter **above)
-{
-	while (node) {
-		if (node->cookie < cookie) {
-			*below = node;
-			below = &node->child[1];
-			node = *below;
-		} else {
-			*above = node;
-			above = &node->child[0];
-			node = *above;
-		}
-	}
-	*below = NULL;
-	*above = NULL;
+	return node ? alz_entry(node, struct alz_waiter, node) : NULL;
 }
 
 /** alz_waits_add() - Return: false if the cookie is in use */
 bool alz_waits_add(struct alz_client *client, struct alz_waiter *w)
 {
-	u64 priority = alz_waits_priority(client, w->cookie);
-	struct alz_waiter **at = &client->waits;
-
-	if (alz_waits_find(client, w->cookie))
+	if (alz_tree_find(client->waits, w->cookie))
 		return false;
-	while (*at && alz_waits_priority(client, (*at)->cookie) >= priority)
-		at = &(*at)->child[w->cookie > (*at)->cookie];
-	alz_waits_split(*at, w->cookie, &w->child[0], &w->child[1]);
-	*at = w;
+	alz_tree_add(client->cache, &client->waits, &w->node);
 	return true;
 }
 
 /** alz_waits_del() - take a wait out of the tree; it is in it */
 void alz_waits_del(struct alz_client *client, struct alz_waiter *w)
 {
-	struct alz_waiter **at = &client->waits;
-	struct alz_waiter *below = w->child[0];
-	struct alz_waiter *above = w->child[1];
-
-	while (*at != w)
-		at = &(*at)->child[w->cookie > (*at)->cookie];
-	while (below && above) {
-		if (alz_waits_priority(client, below->cookie) >=
-		    alz_waits_priority(client, above->cookie)) {
-			*at = below;
-			at = &below->child[1];
-			below = *at;
-		} else {
-			*at = above;
-			at = &above->child[0];
-			above = *at;
-		}
-	}
-	*at = below ? below : above;
+	alz_tree_del(client->cache, &client->waits, &w->node);
 }
 
 /**
@@ -93,6 +45,8 @@ void alz_wait_deliver(struct alz_waiter *w, u8 state)
 
 	ALZ_MUST_HOLD(&client->cache->lock);
 	alz_list_del(&w->link);
+	if (state == ALZ_ENDED && !w->words)
+		alz_need_over(w);
 	if (w->kind == ALZ_WAIT_EVENT) {
 		w->state = state;
 		alz_list_add_tail(&w->link, &client->ready);
@@ -103,11 +57,29 @@ void alz_wait_deliver(struct alz_waiter *w, u8 state)
 	}
 }
 
+/**
+ * alz_wait_requeue() - a waiter did not take what it was offered: it waits again
+ * @w: ALZ_OFFERED, not reported
+ * @queue: of its flight
+ */
+void alz_wait_requeue(struct alz_waiter *w, struct alz_list *queue)
+{
+	struct alz_client *client = w->client;
+
+	ALZ_MUST_HOLD(&client->cache->lock);
+	alz_os_store_state(&w->state, ALZ_WAITING);
+	alz_list_del(&w->link);
+	alz_list_add_tail(&w->link, queue);
+	if (w->kind == ALZ_WAIT_EVENT && alz_list_empty(&client->ready))
+		alz_os_ready(client, false);
+}
+
 /** alz_wait_answer() - what an ended or offered wait brought */
 void alz_wait_answer(const struct alz_waiter *w, struct alz_answer *answer)
 {
 	const struct alz_flight *f = w->flight;
 
+	answer->blob = NULL;
 	answer->detail_size = 0;
 	if (w->state == ALZ_OFFERED) {
 		answer->result = ASYNCLAZY_RESULT_TICKET;
@@ -121,7 +93,7 @@ void alz_wait_answer(const struct alz_waiter *w, struct alz_answer *answer)
 	answer->result = f->result;
 	answer->error = f->error;
 	answer->ticket = 0;
-	answer->attempt = 0;
+	answer->attempt = w->words ? w->attempt : 0;
 	answer->generation = f->record_generation;
 	answer->offset = f->offset;
 	if (f->detail) {
@@ -131,13 +103,13 @@ void alz_wait_answer(const struct alz_waiter *w, struct alz_answer *answer)
 }
 
 /**
- * alz_wait_enqueue() - put a waiter at the end of a flight's queue
+ * alz_wait_begin() - a waiter is on its lists: count it
  * @client: whose
- * @w: in no list; an EVENT waiter is in the tree already
- * @flight: running
+ * @w: an EVENT waiter is in the tree already
+ * @flight: where its outcome will be
  */
-void alz_wait_enqueue(struct alz_client *client, struct alz_waiter *w,
-		      struct alz_flight *flight)
+void alz_wait_begin(struct alz_client *client, struct alz_waiter *w,
+		    struct alz_flight *flight)
 {
 	struct alz_cache *cache = client->cache;
 
@@ -146,35 +118,89 @@ void alz_wait_enqueue(struct alz_client *client, struct alz_waiter *w,
 	w->flight = flight;
 	w->state = ALZ_WAITING;
 	flight->refs++;
-	alz_list_add_tail(&w->link, w->can_init ? &flight->able : &flight->waiters);
 	if (w->kind == ALZ_WAIT_FD)
 		alz_list_add_tail(&w->fd_link, &client->fd_waits);
-	client->nr_waits++;
-	cache->count.waits_now++;
+	client->nr_waits += alz_wait_cost(w);
+	cache->count.waits_now += alz_wait_cost(w);
 	cache->count.waits++;
 }
 
 /**
+ * alz_wait_enqueue() - put a waiter at the end of a flight's queue
+ * @client: whose
+ * @w: in no list; an EVENT waiter is in the tree already
+ * @flight: running
+ * @parent: for whose sake, or NULL
+ */
+void alz_wait_enqueue(struct alz_client *client, struct alz_waiter *w,
+		      struct alz_flight *flight, struct alz_flight *parent)
+{
+	ALZ_MUST_HOLD(&client->cache->lock);
+	alz_need_wait(w, parent);
+	alz_list_add_tail(&w->link, w->can_init ? &flight->able : &flight->waiters);
+	alz_wait_begin(client, w, flight);
+}
+
+/**
  * alz_wait_drop() - take a waiter off every list; an EVENT waiter is freed
- * @cache: locked
+ * @cache: locked; the lock may be let go and taken again
  * @w: in any state; an offer has been dealt with
  */
 void alz_wait_drop(struct alz_cache *cache, struct alz_waiter *w)
 {
 	struct alz_client *client = w->client;
+	struct alz_flight *f = w->flight;
+	struct alz_flight *unwanted = NULL;
 
 	ALZ_MUST_HOLD(&cache->lock);
 	alz_list_del(&w->link);
+	if (w->words)
+		alz_word_leave(cache, w);
+	else
+		alz_need_over(w);
+	if (f && f->offered == w) {
+		f->offered = NULL;
+		f->untold = client->dead;
+	}
+	if (f && alz_flight_idle(f) && alz_list_empty(&f->able))
+		unwanted = f;
+	client->nr_waits -= alz_wait_cost(w);
+	cache->count.waits_now -= alz_wait_cost(w);
+	if (w->kind == ALZ_WAIT_EVENT)
+		alz_waits_del(client, w);
+	if (w->kind == ALZ_WAIT_EVENT && w->reported && !client->dead &&
+	    w->flight && (w->flight->hold || w->flight->blob)) {
+		/* its record stays until the reader of its event asks for more */
+		alz_list_add_tail(&w->link, &client->recent);
+		return;
+	}
 	if (w->flight) {
 		alz_flight_put(w->flight);
 		w->flight = NULL;
 	}
-	client->nr_waits--;
-	cache->count.waits_now--;
-	if (w->kind == ALZ_WAIT_EVENT) {
-		alz_waits_del(client, w);
+	if (w->kind == ALZ_WAIT_EVENT)
 		alz_os_free(w);
-	} else if (w->kind == ALZ_WAIT_FD) {
+	else if (w->kind == ALZ_WAIT_FD)
 		alz_list_del(&w->fd_link);
+	/* nobody is left who would make it when its turn comes */
+	if (unwanted)
+		alz_flight_empty(cache, unwanted, ECANCELED);
+}
+
+/** alz_wait_forget() - what the last events led to is no longer held; may let go of the lock */
+void alz_wait_forget(struct alz_client *client)
+{
+	struct alz_cache *cache = client->cache;
+	u32 n = 0;
+
+	ALZ_MUST_HOLD(&cache->lock);
+	while (!alz_list_empty(&client->recent)) {
+		struct alz_waiter *w = alz_entry(client->recent.next, struct alz_waiter, link);
+
+		alz_list_del(&w->link);
+		alz_flight_put(w->flight);
+		alz_os_free(w);
+		/* a read may have taken a million events */
+		alz_breathe(cache, &n);
 	}
 }

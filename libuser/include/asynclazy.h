@@ -18,8 +18,9 @@
  * The library starts no thread, installs no signal handler and owns no event
  * loop. User code (initialisers, callbacks) never runs under a lock.
  *
- * Fork: a child goes on reading what it inherited and attaches anew at its
- * first miss. Tickets, waits and callbacks of the parent stay the parent's.
+ * Fork: a child attaches anew by itself, in a STABLE cache at its first miss, in
+ * another at its first get. Tickets, waits and callbacks of the parent stay the
+ * parent's. A child made by _Fork() or clone() must not use an evicting cache.
  *
  * Caveats, things that a caller must not do:
  *  - write to, or free, the memory behind a ref;
@@ -50,25 +51,55 @@ struct alazy;		/* one value, see alazy_new() */
 #define ALAZY_BACKEND_KERNEL	1	/* shared by the processes of the host */
 #define ALAZY_BACKEND_LOCAL	2	/* shared by the threads of this process */
 
-#define ALAZY_CACHE_STABLE	(1U << 0)	/* refs stay valid until close */
+#define ALAZY_CACHE_STABLE	(1U << 0)	/* append-only: nothing is ever evicted */
 #define ALAZY_CACHE_EXCLUSIVE	(1U << 1)	/* create it; -EEXIST if it is there */
 #define ALAZY_CACHE_EXISTING	(1U << 2)	/* open only; -ENOENT if it is not */
 #define ALAZY_CACHE_READONLY	(1U << 3)	/* get and wait only; with EXISTING */
 #define ALAZY_CACHE_SHARED	(1U << 4)	/* never the local backend */
+#define ALAZY_CACHE_RESTARTABLE	(1U << 5)	/* see alazy_cancel() */
 
 /**
  * struct alazy_cache_opts - how to open a cache; zero-initialise, then set
  * @size: sizeof(struct alazy_cache_opts)
- * @flags: ALAZY_CACHE_*; all caches of this version are append-only, so
- *	STABLE changes nothing yet: state it where you depend on it
+ * @flags: ALAZY_CACHE_*
  * @backend: ALAZY_BACKEND_*
  * @mode: permission bits of a new named cache, 0 means 0600
  * @max_keys: keys that a new cache has room for, 0 means 65536
- * @arena_size: bytes of records in a new cache, 0 means 64 MiB; memory is
- *	taken as it fills
- * @segment_size: 0, or a power of two from 64 KiB to 64 MiB: how the arena
- *	grows; a value is at most a segment less some 4 KiB; 0 means 1 MiB
- * @reserved: 0
+ * @arena_size: bytes of values in a new cache, 0 means 64 MiB; memory is taken as
+ *	it fills
+ * @segment_size: 0, or a power of two from 64 KiB to 64 MiB: how the arena grows
+ *	and what is evicted at once; a value in the arena is at most a segment less
+ *	some 4 KiB (larger ones are put into memfds); 0 means 1 MiB, a sixteenth of a
+ *	small arena, 2 MiB (huge pages) in one of 256 MiB or more
+ * @ttl_ns: for values whose publish says 0; 0: they never end
+ * @stale_ttl_ns: as in struct alazy_publish_opts
+ * @dead_ttl_ns: as in struct alazy_publish_opts
+ * @accept_ns: how long a waiter may leave a ticket that it is offered unread, until
+ *	the next one gets it; 0: two seconds; ALAZY_NEVER. The local backend never
+ *	takes one away
+ * @soft_lease_ns: how long an initialisation may take until it counts as late in
+ *	the statistics; 0: for ever
+ * @hard_lease_ns: how long until its ticket is taken away and the next waiter gets
+ *	it, or those who cannot initialise -ETIME; not less than @soft_lease_ns; 0:
+ *	for ever. alazy_extend() begins both anew
+ * @max_inits: initialisations that run at a time, on the whole host; the others wait
+ *	for their turn, first come, first served; 0: any number. What an initialiser
+ *	gets itself is not counted out
+ * @max_deaths: owners of one key that may die within a minute until its gets are
+ *	-EOWNERDEAD for a while; 0: three; UINT32_MAX: any number
+ * @backoff_ns: how long nobody initialises a key anew after an error that is not
+ *	kept (ALAZY_TRANSIENT), on the whole host; it doubles with each one in a row,
+ *	less up to a quarter at random. Gets wait meanwhile. 0: 50 ms; ALAZY_NEVER:
+ *	not at all
+ * @backoff_max_ns: the most that it comes to; 0: five seconds
+ * @breaker_ns: the while of @max_deaths, which doubles as often as the next owner
+ *	dies as well; 0: five seconds
+ *
+ * What a cache does when it is full: by default it evicts, by segments of the
+ * arena, what was not read for longest; a ref keeps what it refers to. With STABLE
+ * nothing goes: full is -ENOSPC, refs stay valid until close even when they are
+ * put (but for values in memfds), and a hit is somewhat faster. Asking for STABLE of a cache that is there
+ * and is not is -EINVAL.
  */
 struct alazy_cache_opts {
 	uint32_t size;
@@ -78,7 +109,17 @@ struct alazy_cache_opts {
 	uint64_t max_keys;
 	uint64_t arena_size;
 	uint64_t segment_size;
-	uint64_t reserved[3];
+	uint64_t ttl_ns;
+	uint64_t stale_ttl_ns;
+	uint64_t dead_ttl_ns;
+	uint64_t accept_ns;
+	uint64_t soft_lease_ns;
+	uint64_t hard_lease_ns;
+	uint32_t max_inits;
+	uint32_t max_deaths;
+	uint64_t backoff_ns;
+	uint64_t backoff_max_ns;
+	uint64_t breaker_ns;
 };
 
 /**
@@ -93,7 +134,8 @@ struct alazy_cache_opts {
  *
  * Return: the cache, owned by the caller until alazy_cache_close(); NULL with
  * errno set: ENODEV (no module), EACCES, EEXIST, ENOENT, EINVAL, E2BIG (newer
- * options), EDQUOT, EPROTO (a module of another ABI), ENOMEM, EMFILE.
+ * options), EDQUOT, EPROTO (a module of another ABI), ENOSYS (local, evicting: no
+ * membarrier(2)), ENOMEM, EMFILE.
  */
 struct alazy_cache *alazy_cache_open(const char *name,
 				     const struct alazy_cache_opts *opts);
@@ -152,8 +194,14 @@ uint64_t alazy_cache_len(const struct alazy_cache *cache);
  * @priv: the library's
  *
  * From a successful get until alazy_ref_put() the bytes stay where and what
- * they are, whatever is set or invalidated meanwhile. On the kernel backend the
- * memory is mapped read-only; on the local backend it is this process's own.
+ * they are, whatever is set, invalidated or evicted meanwhile. On the kernel
+ * backend the memory is mapped read-only; on the local backend it is this
+ * process's own. A ref keeps the arena's segment that it is in, so put it when it
+ * is done with. A thread that has more than seven at once, or comes after 63
+ * others, gets copies.
+ *
+ * A ref is of the process that got it: a forked child gets its own. (One that is
+ * inherited stays what it is as long as the parent has it.)
  */
 struct alazy_ref {
 	const void *data;
@@ -195,18 +243,69 @@ struct alazy_ticket {
  * @ticket: the ticket
  * @data: @size bytes, copied; may be NULL if @size is 0
  * @size: bytes
- * @ttl_ns: nanoseconds until the value counts as absent; 0 or ALAZY_NEVER: never.
- *	Its room in the cache is not given back in this version.
+ * @ttl_ns: nanoseconds until the value counts as absent; 0: the cache's;
+ *	ALAZY_NEVER: never
  *
- * Return: 0; -ESTALE; -EFBIG (larger than the cache takes) or -ENOSPC (the
- * cache is full): the ticket is then still held, fail or abandon it.
+ * A value that is larger than the cache keeps, or finds no room, is still
+ * delivered to all who wait for it, and not kept: see unkept in the statistics.
+ *
+ * Return: 0; -ESTALE; of a STABLE cache also -EFBIG (larger than it takes) or
+ * -ENOSPC (it is full): the ticket is then still held, fail or abandon it.
  */
 int alazy_publish(const struct alazy_ticket *ticket, const void *data,
 		  size_t size, uint64_t ttl_ns);
 
+/**
+ * struct alazy_publish_opts - more about a value; zero-initialise, then set
+ * @size: sizeof(struct alazy_publish_opts)
+ * @flags: 0
+ * @ttl_ns: how long it is fresh; 0: the cache's three; ALAZY_NEVER: for ever
+ * @stale_ttl_ns: how long after that it is stale
+ * @dead_ttl_ns: how long after that it counts as absent
+ * @reserved: 0
+ *
+ * A stale value is got like a fresh one; but one get at a time, on the whole host,
+ * that has an initialiser runs it to make the value anew, and nobody waits for that
+ * but itself. (An asynchronous get waits only for the initialiser to return.) If it
+ * fails, the stale value is still got, and the next get tries after the back-off.
+ * Shortly before it is stale, the more likely the longer it takes to make, a get does
+ * so too. After that time gets wait for the new value; until it is dead the record
+ * is kept for whoever makes it.
+ */
+struct alazy_publish_opts {
+	uint32_t size;
+	uint32_t flags;
+	uint64_t ttl_ns;
+	uint64_t stale_ttl_ns;
+	uint64_t dead_ttl_ns;
+	uint64_t reserved[2];
+};
+
+/** alazy_publish_with() - alazy_publish() with more options; @opts may be NULL */
+int alazy_publish_with(const struct alazy_ticket *ticket, const void *data, size_t size,
+		       const struct alazy_publish_opts *opts);
+
+/**
+ * alazy_publish_fd() - end the flight with a value that is in a memfd
+ * @ticket: the ticket
+ * @fd: from memfd_create(2) with MFD_ALLOW_SEALING; stays the caller's. The
+ *	whole file is the value. The seals that are missing are added: nothing can
+ *	change it afterwards. No process may have it mapped for writing.
+ * @opts: NULL for the defaults
+ *
+ * For large values: readers map the file, nothing is copied, and its pages may be
+ * huge ones (MFD_HUGETLB). It counts against arena_size; one that does not fit is
+ * delivered and not kept.
+ *
+ * Return: 0; -ESTALE; -EPERM (not a memfd, or without sealing); -EBUSY (mapped for
+ * writing: unmap it first); -EBADF. After an error the ticket is still held.
+ */
+int alazy_publish_fd(const struct alazy_ticket *ticket, int fd,
+		     const struct alazy_publish_opts *opts);
+
 #define ALAZY_TRANSIENT	0	/* told to the waiters, not kept */
 #define ALAZY_NEGATIVE	1	/* kept for ttl_ns, 0 means 5 s */
-#define ALAZY_PERMANENT	2	/* kept until set or invalidated */
+#define ALAZY_PERMANENT	2	/* kept until set, invalidated or evicted */
 
 /**
  * alazy_fail() - end the flight with an error, the same for all its waiters
@@ -223,6 +322,20 @@ int alazy_fail(const struct alazy_ticket *ticket, int err, int error_class,
 	       uint64_t ttl_ns, const char *detail);
 
 /**
+ * alazy_extend() - an initialisation goes on: its leases begin anew
+ * @ticket: the ticket
+ * @done: how far it is, in units of the caller's own
+ * @total: of how much, at least @done; 0: not known
+ *
+ * For initialisers that take longer than the cache's leases, and to tell others
+ * how far they are: alazy_cache_flight(). Any thread may call it.
+ *
+ * Return: how many wait for it now (each kind counted up to 1000), 0: nobody does any
+ * longer; -ESTALE: the ticket was taken away, or has ended: stop; -EINVAL.
+ */
+int alazy_extend(const struct alazy_ticket *ticket, uint64_t done, uint64_t total);
+
+/**
  * alazy_abandon() - give the ticket back, for the oldest waiter that can
  * initialise; with none the key is empty again and the waits end with
  * -ECANCELED
@@ -230,6 +343,19 @@ int alazy_fail(const struct alazy_ticket *ticket, int err, int error_class,
  * Return: 0, -ESTALE.
  */
 int alazy_abandon(const struct alazy_ticket *ticket);
+
+/**
+ * alazy_parent() - what this thread asks for is for the sake of a ticket
+ * @ticket: of this process; copied. NULL: no longer
+ *
+ * For initialisers that go on after their callback has returned: around the gets and
+ * claims that the value depends on. If one of them would wait for what in turn needs
+ * this key, it is -EDEADLK. While an init function runs, what it asks for is for the
+ * sake of its own ticket in any case. It is the thread's, so callbacks of
+ * alazy_dispatch() have it too: take it away before. Of other caches' gets it means
+ * nothing.
+ */
+void alazy_parent(const struct alazy_ticket *ticket);
 
 /* ---- get or initialise ------------------------------------------------- */
 
@@ -242,6 +368,10 @@ int alazy_abandon(const struct alazy_ticket *ticket);
  * @key: valid during the call
  * @key_size: bytes
  * @ctx: as given to the get
+ *
+ * It may get other keys of the cache. A get that would wait for what in turn needs
+ * this key, over any number of initialisers and processes, is -EDEADLK at once, and
+ * alazy_strerror_detail() names the cycle.
  *
  * Return: 0, or a negative errno, which fails the flight as ALAZY_TRANSIENT if
  * the ticket is still held.
@@ -265,8 +395,9 @@ typedef int (*alazy_init_fn)(const struct alazy_ticket *ticket,
  *
  * Return: 0; the error that the flight ended with, as a negative errno;
  * -ECANCELED (given up, nobody took over); -EOWNERDEAD (the initialiser died
- * and no waiter could take over; without @init only); -ENOSPC, -EFBIG, -EACCES (read-only
- * cache, no value), -EDQUOT, -ENOMEM, -EINVAL.
+ * and no waiter could take over; without @init only); -ETIME (it took longer than
+ * hard_lease_ns, likewise); -EDEADLK (see alazy_init_fn); -ENOSPC, -EFBIG, -EACCES
+ * (read-only cache, no value), -EDQUOT, -ENOMEM, -EINVAL.
  */
 int alazy_cache_get(struct alazy_cache *cache, const void *key, size_t key_size,
 		    alazy_init_fn init, void *ctx, struct alazy_ref *ref);
@@ -281,6 +412,64 @@ int alazy_cache_get(struct alazy_cache *cache, const void *key, size_t key_size,
 int alazy_cache_get_until(struct alazy_cache *cache, const void *key,
 			  size_t key_size, alazy_init_fn init, void *ctx,
 			  uint64_t deadline_ns, struct alazy_ref *ref);
+
+/**
+ * struct alazy_item - one of many keys
+ * @key: @key_size bytes
+ * @key_size: 1 to 4096
+ * @err: out: 0; -EINPROGRESS: not waited for, see ALAZY_MANY_ANY; a negative errno
+ * @reserved: 0
+ * @ref: out: the value, or with another @err its text (as alazy_strerror_detail()
+ *	tells it, perhaps empty); put it in any case
+ */
+struct alazy_item {
+	const void *key;
+	size_t key_size;
+	int err;
+	uint32_t reserved;
+	struct alazy_ref ref;
+};
+
+#define ALAZY_MANY_ANY	(1U << 0)	/* return once one of them is there */
+
+/**
+ * typedef alazy_init_many_fn - make the values of many keys
+ * @tickets: @n tickets: end each one as an alazy_init_fn does
+ * @which: the items that they are for, by index
+ * @n: how many, at least 1
+ * @ctx: as given to alazy_cache_get_many()
+ *
+ * If it gets other keys itself, it does so before it ends the first of these:
+ * otherwise a cycle through it may not be found.
+ *
+ * Return: 0, or a negative errno, which fails those that are still held as
+ * ALAZY_TRANSIENT.
+ */
+typedef int (*alazy_init_many_fn)(const struct alazy_ticket *tickets, const size_t *which,
+				  size_t n, void *ctx);
+
+/**
+ * alazy_cache_get_many() - get or initialise many keys in one call
+ * @cache: the cache
+ * @items: @n of them; the same key may be there twice
+ * @n: how many
+ * @init: called at once with the tickets of all that nobody makes, before anything is
+ *	waited for; again if a ticket comes later, as an owner was lost; NULL: only wait
+ * @ctx: for @init
+ * @flags: 0, or ALAZY_MANY_ANY: wait only if there is nothing yet, until there is
+ *	something
+ * @deadline_ns: CLOCK_MONOTONIC, absolute, for the waiting; 0: none
+ *
+ * Who waits here holds no ticket, so callers with the same keys in any order never
+ * wait for one another. With max_inits the tickets of one call count as one turn.
+ *
+ * Return: how many items have a value (0 to @n): see the err of each; or a negative
+ * errno: -EINVAL, -E2BIG, -ENOMEM, for which no item is to be put; with
+ * ALAZY_MANY_ANY also -ETIMEDOUT, -EMFILE.
+ */
+int alazy_cache_get_many(struct alazy_cache *cache, struct alazy_item *items, size_t n,
+			 alazy_init_many_fn init, void *ctx, uint32_t flags,
+			 uint64_t deadline_ns);
 
 /**
  * typedef alazy_done_fn - an asynchronous get has ended
@@ -311,8 +500,10 @@ int alazy_cache_get_async(struct alazy_cache *cache, const void *key,
  * alazy_cancel() - end an asynchronous wait without its callback
  *
  * Nobody else's wait is touched. A ticket that was on its way to this wait
- * goes to the next. An initialisation that this caller started goes on: its
- * ticket is ended by whoever holds it.
+ * goes to the next. An initialisation that a get started goes on: its ticket is
+ * ended by whoever holds it, and the value is kept. But with
+ * ALAZY_CACHE_RESTARTABLE its ticket is given up as by alazy_abandon(): the oldest
+ * waiter that can initialise starts it anew, and to end it is -ESTALE.
  *
  * Return: 0; @wait is freed. -EALREADY: its last callback is running just now,
  * in another thread or as the caller of this; @wait is freed when it returns.
@@ -360,10 +551,15 @@ int alazy_cache_peek(struct alazy_cache *cache, const void *key,
  * Waiters get it at once; the ticket of a running flight becomes -ESTALE.
  * @data, @size, @ttl_ns: as for alazy_publish().
  *
- * Return: 0, -EFBIG, -ENOSPC, -EACCES, -EINVAL.
+ * Return: 0, -EFBIG, -ENOSPC (there is no room, or it does not fit), -EACCES,
+ * -EINVAL.
  */
 int alazy_cache_set(struct alazy_cache *cache, const void *key, size_t key_size,
 		    const void *data, size_t size, uint64_t ttl_ns);
+
+/** alazy_cache_set_fd() - the same with a memfd: see alazy_publish_fd() */
+int alazy_cache_set_fd(struct alazy_cache *cache, const void *key, size_t key_size,
+		       int fd, const struct alazy_publish_opts *opts);
 
 /**
  * alazy_cache_invalidate() - make a key empty
@@ -377,6 +573,18 @@ int alazy_cache_set(struct alazy_cache *cache, const void *key, size_t key_size,
 int alazy_cache_invalidate(struct alazy_cache *cache, const void *key,
 			   size_t key_size);
 
+/**
+ * alazy_cache_expire() - make a value stale, now
+ *
+ * Gets return it on, for as long as it would have been stale (for ever if it had no
+ * time to live), while the first one that can makes it anew. Without a stale_ttl_ns
+ * it is as alazy_cache_invalidate(). A running initialisation is left alone.
+ *
+ * Return: 1 if there was a value, 0 if not; -ENOSPC (no room for a copy with other
+ * times), -EACCES.
+ */
+int alazy_cache_expire(struct alazy_cache *cache, const void *key, size_t key_size);
+
 /** alazy_cache_clear() - invalidate every key. Return: how many; -EACCES. */
 int64_t alazy_cache_clear(struct alazy_cache *cache);
 
@@ -387,6 +595,7 @@ int64_t alazy_cache_clear(struct alazy_cache *cache);
 #define ALAZY_CLAIM_EVENT	(1U << 2)	/* wait; answered by alazy_dispatch() */
 #define ALAZY_CLAIM_FD		(1U << 3)	/* wait; a descriptor of its own */
 #define ALAZY_CLAIM_FOLLOW	(1U << 4)	/* with INIT | EVENT: see alazy_claim() */
+#define ALAZY_CLAIM_REFRESH	(1U << 5)	/* with INIT: also if it is stale soon */
 
 #define ALAZY_ANSWER_EMPTY	0	/* no value, nobody makes one */
 #define ALAZY_ANSWER_HIT	1	/* ref has the value: put it */
@@ -425,13 +634,17 @@ typedef void (*alazy_answer_fn)(struct alazy_answer *answer, void *ctx);
  * @flags: ALAZY_CLAIM_*; of BLOCK, EVENT and FD at most one; with none the
  *	call only looks, and PENDING means that somebody makes the value.
  *	FOLLOW: if the answer is TICKET, @fn is also called with the value or
- *	error once that flight has ended, whoever ends it.
+ *	error once that flight has ended, whoever ends it. With INIT a value that is
+ *	stale, and that nobody makes anew, is a TICKET, while others still get it;
+ *	with REFRESH also one that will be soon, within eight times as long as it
+ *	took to make.
  * @deadline_ns: BLOCK: as for alazy_cache_get_until()
  * @fn, @ctx: EVENT: called once from alazy_dispatch() unless cancelled
  * @answer: filled on 0
  *
- * Return: 0; -ETIMEDOUT; -ENOSPC (no room for another key), -EDQUOT, -EACCES
- * (INIT on a read-only cache), -EINVAL, -ENOMEM, -EMFILE.
+ * Return: 0; -ETIMEDOUT; -ENOSPC (no room for another key); -EAGAIN (INIT without a
+ * wait: as many run as max_inits says); -EDQUOT, -EACCES (INIT on a read-only
+ * cache), -EINVAL, -ENOMEM, -EMFILE.
  */
 int alazy_claim(struct alazy_cache *cache, const void *key, size_t key_size,
 		uint32_t flags, uint64_t deadline_ns, alazy_answer_fn fn,
@@ -470,8 +683,9 @@ void alazy_free(struct alazy *lazy);
  * alazy_get() - the value, initialising it or waiting for it
  * @ref: as for alazy_cache_get()
  *
- * Once resolved to a value without TTL it stays resolved for this object: one
- * load and one branch, and later sets or invalidations are not seen.
+ * In a STABLE cache, once resolved to a value without TTL it stays resolved for
+ * this object: one load and one branch, and later sets or invalidations are not
+ * seen. In another cache it is a get, and the value may be made anew.
  *
  * Return: as alazy_cache_get().
  */
@@ -525,7 +739,88 @@ struct alazy_stats {
 	uint64_t clients;
 	uint64_t tickets_now;
 	uint64_t waits_now;
+	uint64_t evictions;		/* values that went to make room */
+	uint64_t reinsertions;		/* values that were kept when others went */
+	uint64_t expired;		/* values whose room was taken when dead */
+	uint64_t unkept;		/* values delivered and not kept */
+	uint64_t reclaims;		/* segments emptied */
+	uint64_t waited;		/* publishes that had to wait for room */
+	uint64_t memfds;
+	uint64_t memfd_bytes;
+	uint64_t segments;		/* that the arena has memory for */
+	uint64_t segments_free;
+	uint64_t segments_open;
+	uint64_t segments_full;
+	uint64_t segments_held;		/* emptied, but somebody reads in them */
+	uint64_t pins_now;		/* that hold those, when last looked */
+	uint64_t late;			/* tickets held longer than soft_lease_ns */
+	uint64_t revoked;		/* taken away after hard_lease_ns */
+	uint64_t unaccepted;		/* offers that nobody read in accept_ns */
+	uint64_t extends;
+	uint64_t queued;		/* initialisations that wait for their turn */
+	uint64_t held;			/* that wait since their key failed */
+	uint64_t refreshes;		/* tickets for a value that was there */
+	uint64_t broken;		/* times that a key had killed too many owners */
 };
+
+#define ALAZY_FLIGHT_OFFERED	1	/* its owner has not read of it yet */
+#define ALAZY_FLIGHT_LATE	2	/* for longer than soft_lease_ns */
+#define ALAZY_FLIGHT_QUEUED	4	/* it has not begun: see max_inits */
+#define ALAZY_FLIGHT_HELD	8	/* it has not begun: see backoff_ns */
+#define ALAZY_FLIGHT_REFRESH	16	/* there is a value meanwhile */
+#define ALAZY_FLIGHT_NONE	32	/* none runs: what failed is all there is */
+#define ALAZY_FLIGHT_BROKEN	64	/* its owners died: see max_deaths */
+
+/**
+ * struct alazy_flight - an initialisation that runs, or one that failed
+ * @size: set to sizeof(struct alazy_flight) before the call
+ * @flags: ALAZY_FLIGHT_*
+ * @owner: its process, as this one sees it; 0: it does not
+ * @attempt: owners that were lost before
+ * @waiters: processes and threads that wait for it (each kind counted up to 1000)
+ * @queue: its place among those that wait for their turn, from 1; or 0
+ * @generation: of the key
+ * @started_ns: CLOCK_MONOTONIC, when its first owner got the ticket
+ * @granted_ns: when this one did, or called alazy_extend() last
+ * @until_ns: when the ticket is taken away, or ALAZY_NEVER
+ * @done: how far it is, as alazy_extend() said
+ * @total: of how much; 0: not known
+ * @err: negative errno of the key's last failure that was not kept, until there is a
+ *	value; or 0
+ * @failures: of that kind, in a row
+ * @retry_ns: before that nobody initialises; or 0
+ * @detail: the text of @err, ends with a 0
+ */
+struct alazy_flight {
+	uint32_t size;
+	uint32_t flags;
+	int32_t owner;
+	uint32_t attempt;
+	uint32_t waiters;
+	uint32_t queue;
+	uint64_t generation;
+	uint64_t started_ns;
+	uint64_t granted_ns;
+	uint64_t until_ns;
+	uint64_t done;
+	uint64_t total;
+	int32_t err;
+	uint32_t failures;
+	uint64_t retry_ns;
+	char detail[264];
+};
+
+/**
+ * alazy_cache_flight() - who makes a value, since when, and how far that is
+ * @cache: the cache
+ * @key: @key_size bytes
+ * @key_size: 1 to 4096
+ * @flight: filled on 0
+ *
+ * Return: 0; -ENOENT: nobody does, and nothing failed; -EINVAL.
+ */
+int alazy_cache_flight(struct alazy_cache *cache, const void *key, size_t key_size,
+		       struct alazy_flight *flight);
 
 /** alazy_cache_stats() - Return: 0, -EINVAL (size) */
 int alazy_cache_stats(struct alazy_cache *cache, struct alazy_stats *stats);

@@ -33,8 +33,12 @@ struct alz_backend {
 			   int max);
 	/* -EAGAIN while the wait goes on, -EBADF if @fd is no wait of this cache */
 	int (*read_wait)(struct alazy_cache *cache, int fd, struct alz_wait_event *w);
+	/* close @fd, which is one */
+	void (*end_wait)(struct alazy_cache *cache, int fd);
 	int (*fd)(struct alazy_cache *cache);
 
+	/* in a forked child, at once, under all locks: what is not inherited; or NULL */
+	void (*forked)(struct alazy_cache *cache);
 	/* in a forked child, once, before any other call: a new attachment */
 	int (*reattach)(struct alazy_cache *cache);
 };

@@ -16,6 +16,16 @@
 struct alz_kernel {
 	int cache_fd;
 	int fd;			/* the client's; its number never changes */
+	struct alz_old_pins *old;	/* of forebears */
+};
+
+/*
+ * The page of pins that was a forebear's, at its address: refs that were
+ * inherited are put there, where it does no harm.
+ */
+struct alz_old_pins {
+	struct alz_old_pins *next;
+	void *pins;
 };
 
 static struct alz_kernel *alz_kernel(const struct alazy_cache *cache)
@@ -100,13 +110,24 @@ static int alz_kernel_create(int dev, const char *name, const struct alazy_cache
 {
 	struct asynclazy_create c = {
 		.size = sizeof(c),
-		.flags = ASYNCLAZY_CREATE_STABLE,
+		.flags = o->flags & ALAZY_CACHE_STABLE ? ASYNCLAZY_CREATE_STABLE : 0,
 		.name = (uintptr_t)name,
 		.name_size = name ? strlen(name) : 0,
 		.mode = o->mode,
 		.max_keys = o->max_keys,
 		.arena_size = o->arena_size,
 		.segment_size = o->segment_size,
+		.ttl = o->ttl_ns,
+		.stale_ttl = o->stale_ttl_ns,
+		.dead_ttl = o->dead_ttl_ns,
+		.accept = o->accept_ns,
+		.soft_lease = o->soft_lease_ns,
+		.hard_lease = o->hard_lease_ns,
+		.max_inits = o->max_inits,
+		.max_deaths = o->max_deaths,
+		.backoff = o->backoff_ns,
+		.backoff_max = o->backoff_max_ns,
+		.breaker = o->breaker_ns,
 	};
 	int err;
 
@@ -151,8 +172,9 @@ static int alz_kernel_get(const char *name, const struct alazy_cache_opts *o)
 /* Map a region, at @at if that is not NULL, in place of what is there. */
 static void *alz_kernel_map(int fd, const void *at, u64 size, u64 offset)
 {
-	void *p = mmap((void *)at, size, PROT_READ, MAP_SHARED | (at ? MAP_FIXED : 0),
-		       fd, offset);
+	int prot = offset >= ASYNCLAZY_OFF_VISITED ? PROT_READ | PROT_WRITE : PROT_READ;
+	void *p = mmap((void *)at, size, prot, MAP_SHARED | (at ? MAP_FIXED : 0), fd,
+		       offset);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -189,7 +211,18 @@ static int alz_kernel_map_new(struct alazy_cache *cache, int fd)
 	alz_view_init(&cache->view, header, arena);
 	cache->view.table_size = g.out_table_size;
 	cache->view.arena_size = g.out_arena_size;
-	return 0;
+	cache->view.visited_size = g.out_visited_size;
+	if (!g.out_pins_size)
+		return 0;
+	cache->view.visited = alz_kernel_map(fd, NULL, g.out_visited_size,
+					     ASYNCLAZY_OFF_VISITED);
+	cache->view.pins = alz_kernel_map(fd, NULL, ASYNCLAZY_PINS_SIZE, ASYNCLAZY_OFF_PINS);
+	if (cache->view.visited && cache->view.pins)
+		return 0;
+	err = alz_error(-errno, "the pins of the cache cannot be mapped: %m");
+	if (cache->view.visited)
+		munmap(cache->view.visited, g.out_visited_size);
+	munmap(arena, g.out_arena_size);
 unmap:
 	munmap(header, g.out_table_size);
 	return err;
@@ -233,6 +266,17 @@ static void alz_kernel_close(struct alazy_cache *cache)
 
 	munmap((void *)cache->view.header, cache->view.table_size);
 	munmap((void *)cache->view.arena, cache->view.arena_size);
+	if (cache->view.pins) {
+		munmap(cache->view.visited, cache->view.visited_size);
+		munmap(cache->view.pins, ASYNCLAZY_PINS_SIZE);
+	}
+	while (k->old) {
+		struct alz_old_pins *old = k->old;
+
+		k->old = old->next;
+		munmap(old->pins, ASYNCLAZY_PINS_SIZE);
+		free(old);
+	}
 	close(k->fd);
 	close(k->cache_fd);
 	free(k);
@@ -330,9 +374,44 @@ static int alz_kernel_read_wait(struct alazy_cache *cache, int fd, struct alz_wa
 	return 0;
 }
 
+static void alz_kernel_end_wait(struct alazy_cache *cache, int fd)
+{
+	(void)cache;
+	close(fd);
+}
+
 static int alz_kernel_fd(struct alazy_cache *cache)
 {
 	return alz_kernel(cache)->fd;
+}
+
+/* The page of pins is not inherited; what is put there meanwhile is to land somewhere. */
+static void alz_kernel_forked(struct alazy_cache *cache)
+{
+	void *p = mmap(cache->view.pins, ASYNCLAZY_PINS_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	/* it is where the refs say; without memory a put of theirs is a fault */
+	(void)p;
+}
+
+/* Pins of our own, at another address. */
+static int alz_kernel_renew_pins(struct alz_kernel *k, struct alz_view *v, int fd)
+{
+	struct alz_old_pins *old = malloc(sizeof(*old));
+	u64 *pins = alz_kernel_map(fd, NULL, ASYNCLAZY_PINS_SIZE, ASYNCLAZY_OFF_PINS);
+	int err = pins ? -ENOMEM : -errno;
+
+	if (!old || !pins) {
+		if (pins)
+			munmap(pins, ASYNCLAZY_PINS_SIZE);
+		free(old);
+		return err;
+	}
+	*old = (struct alz_old_pins){ k->old, v->pins };
+	k->old = old;
+	v->pins = pins;
+	return 0;
 }
 
 /*
@@ -344,7 +423,7 @@ static int alz_kernel_fd(struct alazy_cache *cache)
 static int alz_kernel_reattach(struct alazy_cache *cache)
 {
 	struct alz_kernel *k = alz_kernel(cache);
-	const struct alz_view *v = &cache->view;
+	struct alz_view *v = &cache->view;
 	int fd = alz_kernel_attach_fd(k->cache_fd);
 	int err = 0;
 
@@ -352,7 +431,12 @@ static int alz_kernel_reattach(struct alazy_cache *cache)
 		return fd;
 	if (!alz_kernel_map(fd, v->header, v->table_size, ASYNCLAZY_OFF_TABLE) ||
 	    !alz_kernel_map(fd, v->arena, v->arena_size, ASYNCLAZY_OFF_ARENA) ||
-	    dup3(fd, k->fd, O_CLOEXEC) < 0)
+	    (v->pins && !alz_kernel_map(fd, v->visited, v->visited_size,
+					ASYNCLAZY_OFF_VISITED)))
+		err = -errno;
+	if (!err && v->pins)
+		err = alz_kernel_renew_pins(k, v, fd);
+	if (!err && dup3(fd, k->fd, O_CLOEXEC) < 0)
 		err = -errno;
 	close(fd);
 	return err;
@@ -366,6 +450,8 @@ const struct alz_backend alz_backend_kernel = {
 	.call = alz_kernel_call,
 	.read_events = alz_kernel_read_events,
 	.read_wait = alz_kernel_read_wait,
+	.end_wait = alz_kernel_end_wait,
 	.fd = alz_kernel_fd,
+	.forked = alz_kernel_forked,
 	.reattach = alz_kernel_reattach,
 };

@@ -3,7 +3,11 @@
  * The local backend's calls: what the kernel's call layer does, on the core in
  * this process.
  */
+#include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "local.h"
@@ -27,8 +31,18 @@ static int alz_local_backend_open(struct alazy_cache *cache, const char *name,
 		return err;
 	}
 	client->readonly = opts->flags & ALAZY_CACHE_READONLY;
+	if (!client->shared->core.arena.stable) {
+		client->pins = alz_os_pages_alloc(ASYNCLAZY_PINS_SIZE);
+		if (!client->pins) {
+			alz_local_close(client->shared);
+			free(client);
+			return alz_error_backend(-ENOMEM);
+		}
+	}
 	alz_local_attach(client);
 	alz_view_init(&cache->view, client->shared->core.header, client->shared->arena);
+	cache->view.pins = client->pins;
+	cache->view.visited = client->shared->core.visited;
 	cache->priv = client;
 	return 0;
 }
@@ -41,6 +55,8 @@ static void alz_local_backend_close(struct alazy_cache *cache)
 	alz_local_reattach(client->shared);
 	alz_local_detach(client);
 	alz_local_close(client->shared);
+	if (client->pins)
+		alz_os_pages_free(client->pins, ASYNCLAZY_PINS_SIZE);
 	free(client);
 }
 
@@ -74,7 +90,7 @@ static int alz_claim_block(struct alz_local_client *client, struct alz_claim *q,
 	q->waiter = &s->waiter;
 	err = alz_claim(&client->core, q, answer);
 	if (!err && answer->result == ASYNCLAZY_RESULT_PENDING)
-		err = alz_local_sleep(client, s, deadline, answer);
+		err = alz_local_sleep(client, s, deadline, q->pin, answer);
 	alz_local_sleeper_free(s);
 	return err;
 }
@@ -97,6 +113,14 @@ static int alz_claim_fd(struct alz_local_client *client, struct alz_claim *q,
 	return err;
 }
 
+/* A descriptor of the caller's own for a value. */
+static int alz_local_dup(const struct alz_blob *blob)
+{
+	int fd = fcntl((int)(intptr_t)blob->file - 1, F_DUPFD_CLOEXEC, 0);
+
+	return fd < 0 ? -errno : fd;
+}
+
 static int alz_local_claim(struct alz_local_client *client, struct asynclazy_claim *c)
 {
 	struct alz_claim q = {
@@ -105,6 +129,8 @@ static int alz_local_claim(struct alz_local_client *client, struct asynclazy_cla
 		.flags = c->flags,
 		.hash = c->hash,
 		.cookie = c->cookie,
+		.parent = c->parent,
+		.pin = c->pin,
 	};
 	struct alz_answer answer;
 	int err;
@@ -112,7 +138,6 @@ static int alz_local_claim(struct alz_local_client *client, struct asynclazy_cla
 	if (client->readonly && c->flags & ASYNCLAZY_CLAIM_INIT)
 		return -EACCES;
 	c->out_fd = -1;
-	alz_local_sweep(client->shared);
 	if (c->flags & ASYNCLAZY_CLAIM_FD)
 		err = alz_claim_fd(client, &q, c, &answer);
 	else if (c->flags & ASYNCLAZY_CLAIM_BLOCK)
@@ -121,51 +146,126 @@ static int alz_local_claim(struct alz_local_client *client, struct asynclazy_cla
 		err = alz_claim(&client->core, &q, &answer);
 	if (!err)
 		alz_claim_out(c, &answer);
+	if (!err && answer.blob) {
+		c->out_fd = alz_local_dup(answer.blob);
+		if (c->out_fd < 0 && answer.offset == ASYNCLAZY_NO_RECORD)
+			err = c->out_fd;
+		alz_blob_release(&client->shared->core, answer.blob);
+	}
 	return err;
 }
 
 /* Copy a value into its record, which nobody sees yet, and link it. */
 static int alz_local_commit(struct alz_local_client *client, struct alz_reservation *r,
-			    u64 value, u64 size, u64 *offset, u64 *generation)
+			    u64 value)
 {
+	if (r->value_size)
+		memcpy(r->value, (const void *)(uintptr_t)value, r->value_size);
+	return alz_publish_commit(&client->core, r);
+}
+
+/* A value in a memfd, whose seals were seen to. Return: NULL with errno. */
+static struct alz_blob *alz_local_blob(int fd, u64 size)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	struct alz_blob *blob;
+	struct stat st;
+
+	if (copy < 0)
+		return NULL;
+	if (fstat(copy, &st)) {
+		close(copy);
+		return NULL;
+	}
+	blob = alz_blob_new((void *)(intptr_t)(copy + 1), size, st.st_blksize);
+	if (!blob) {
+		close(copy);
+		errno = ENOMEM;
+	}
+	return blob;
+}
+
+static int alz_local_publish_fd(struct alz_local_client *client,
+				const struct asynclazy_publish *p,
+				const struct alz_ttl *ttl, struct alz_reservation *r)
+{
+	struct alz_blob *blob = alz_local_blob(p->value_fd, p->value_size);
 	int err;
 
-	if (size)
-		memcpy(r->value, (const void *)(uintptr_t)value, size);
-	*offset = r->offset;
-	err = alz_publish_commit(&client->core, r);
-	if (!err)
-		*generation = r->record->generation;
+	if (!blob)
+		return -errno;
+	err = alz_publish_blob(&client->core, p->ticket, blob,
+			       !(p->flags & ASYNCLAZY_VALUE_UNKEPT), ttl, r);
+	alz_blob_release(&client->shared->core, blob);
 	return err;
 }
 
 static int alz_local_publish(struct alz_local_client *client, struct asynclazy_publish *p)
 {
-	struct alz_reservation r;
+	struct alz_ttl ttl = { p->ttl, p->stale_ttl, p->dead_ttl };
+	struct alz_reservation r = { .pin = p->pin };
 	int err;
 
 	if (client->readonly)
 		return -EACCES;
-	err = alz_publish_begin(&client->core, p->ticket, p->value_size, p->ttl, &r);
-	if (err)
-		return err;
-	return alz_local_commit(client, &r, p->value, p->value_size, &p->out_offset,
-				&p->out_generation);
+	if (p->flags & ASYNCLAZY_VALUE_FD) {
+		err = alz_local_publish_fd(client, p, &ttl, &r);
+	} else {
+		err = alz_publish_begin(&client->core, p->ticket, p->value_size, &ttl, &r);
+		r.pin = p->pin;
+		if (!err)
+			err = alz_local_commit(client, &r, p->value);
+	}
+	p->out_offset = r.offset;
+	p->out_generation = r.generation;
+	return err;
+}
+
+static int alz_local_set_fd(struct alz_local_client *client, const struct asynclazy_set *s,
+			    const struct alz_ttl *ttl, struct alz_reservation *r)
+{
+	struct alz_blob *blob = alz_local_blob(s->value_fd, s->value_size);
+	int err;
+
+	if (!blob)
+		return -errno;
+	err = alz_set_blob(&client->core, (const void *)(uintptr_t)s->key, s->key_size,
+			   s->hash, blob, ttl, r);
+	alz_blob_release(&client->shared->core, blob);
+	return err;
 }
 
 static int alz_local_set(struct alz_local_client *client, struct asynclazy_set *s)
 {
-	struct alz_reservation r;
+	struct alz_ttl ttl = { s->ttl, s->stale_ttl, s->dead_ttl };
+	struct alz_reservation r = { 0 };
 	int err;
 
 	if (client->readonly)
 		return -EACCES;
-	err = alz_set_begin(&client->core, (const void *)(uintptr_t)s->key, s->key_size,
-			    s->hash, s->value_size, s->ttl, &r);
-	if (err)
-		return err;
-	return alz_local_commit(client, &r, s->value, s->value_size, &s->out_offset,
-				&s->out_generation);
+	if (s->flags & ASYNCLAZY_VALUE_FD) {
+		err = alz_local_set_fd(client, s, &ttl, &r);
+	} else {
+		err = alz_set_begin(&client->core, (const void *)(uintptr_t)s->key, s->key_size,
+				    s->hash, s->value_size, &ttl, &r);
+		if (!err)
+			err = alz_local_commit(client, &r, s->value);
+	}
+	s->out_offset = r.offset;
+	s->out_generation = r.generation;
+	return err;
+}
+
+static int alz_local_memfd(struct alz_local_client *client, struct asynclazy_value *v)
+{
+	struct alz_blob *blob = alz_blob_get(&client->core, v->generation);
+
+	if (!blob)
+		return -ENOENT;
+	v->out_fd = alz_local_dup(blob);
+	v->out_value_size = blob->size;
+	alz_blob_release(&client->shared->core, blob);
+	return v->out_fd < 0 ? v->out_fd : 0;
 }
 
 static int alz_local_fail(struct alz_local_client *client, struct asynclazy_fail *f)
@@ -196,6 +296,14 @@ static int alz_local_invalidate(struct alz_local_client *client,
 			      i->hash, &i->out_count);
 }
 
+static int alz_local_expire(struct alz_local_client *client, struct asynclazy_expire *e)
+{
+	if (client->readonly)
+		return -EACCES;
+	return alz_expire(&client->core, (const void *)(uintptr_t)e->key, e->key_size,
+			  e->hash, &e->out_count);
+}
+
 static int alz_local_clear(struct alz_local_client *client, struct asynclazy_clear *c)
 {
 	__u64 count = 0;
@@ -206,6 +314,31 @@ static int alz_local_clear(struct alz_local_client *client, struct asynclazy_cle
 	err = alz_clear(&client->core, &count);
 	c->out_count = count;
 	return err;
+}
+
+static int alz_local_extend(struct alz_local_client *client, struct asynclazy_extend *e)
+{
+	u64 until = 0;
+	int err = alz_extend(&client->core, e->ticket, e->done, e->total, &until,
+			     &e->out_waiters);
+
+	e->out_until = until;
+	return err;
+}
+
+static int alz_local_flight(struct alz_local_client *client, struct asynclazy_flight *f)
+{
+	char detail[ASYNCLAZY_DETAIL_MAX];
+	u32 size;
+	int err = alz_flight_look(&client->core, (const void *)(uintptr_t)f->key, f->key_size,
+				  f->hash, f, detail);
+
+	if (err)
+		return err;
+	size = f->out_detail_size < f->detail_size ? f->out_detail_size : f->detail_size;
+	if (size)
+		memcpy((void *)(uintptr_t)f->detail, detail, size);
+	return 0;
 }
 
 static int alz_local_stats(struct alz_local_client *client, struct asynclazy_stats *s)
@@ -235,6 +368,14 @@ static int alz_local_do(struct alz_local_client *client, unsigned long nr, void 
 		return alz_local_invalidate(client, arg);
 	case ASYNCLAZY_IOC_CLEAR:
 		return alz_local_clear(client, arg);
+	case ASYNCLAZY_IOC_MEMFD:
+		return alz_local_memfd(client, arg);
+	case ASYNCLAZY_IOC_EXTEND:
+		return alz_local_extend(client, arg);
+	case ASYNCLAZY_IOC_FLIGHT:
+		return alz_local_flight(client, arg);
+	case ASYNCLAZY_IOC_EXPIRE:
+		return alz_local_expire(client, arg);
 	case ASYNCLAZY_IOC_STATS:
 		return alz_local_stats(client, arg);
 	default:
@@ -245,8 +386,10 @@ static int alz_local_do(struct alz_local_client *client, unsigned long nr, void 
 static int alz_local_backend_call(struct alazy_cache *cache, unsigned long nr, void *arg)
 {
 	struct alz_local_client *client = alz_local(cache);
-	int err = alz_local_do(client, nr, arg);
+	int err;
 
+	alz_local_sweep(client->shared);
+	err = alz_local_do(client, nr, arg);
 	/* what the call offered to a descriptor that was closed goes on */
 	alz_local_sweep(client->shared);
 	return err;
@@ -261,6 +404,7 @@ static int alz_local_read_events(struct alazy_cache *cache, struct asynclazy_eve
 	alz_local_sweep(client->shared);
 	alz_local_waits_collect(client);
 	pthread_mutex_lock(&client->read_lock);
+	alz_events_release(&client->core);
 	n = alz_events_copy(&client->core, events, max);
 	alz_events_done(&client->core, true);
 	pthread_mutex_unlock(&client->read_lock);
@@ -290,21 +434,61 @@ static int alz_local_read_wait(struct alazy_cache *cache, int fd, struct alz_wai
 	return 0;
 }
 
+static void alz_local_end_wait(struct alazy_cache *cache, int fd)
+{
+	alz_local_wait_close(alz_local(cache), fd);
+}
+
+/* Make the eventfd and, where there are leases, a timer, and one for both. */
+static int alz_local_fd_make(struct alz_local_client *client)
+{
+	struct alz_cache *core = &client->shared->core;
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	client->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (client->fd < 0)
+		return -errno;
+	if (core->soft_lease || core->hard_lease || core->backoff) {
+		client->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+		client->both = epoll_create1(EPOLL_CLOEXEC);
+		if (client->timer < 0 || client->both < 0 ||
+		    epoll_ctl(client->both, EPOLL_CTL_ADD, client->fd, &ev) ||
+		    epoll_ctl(client->both, EPOLL_CTL_ADD, client->timer, &ev))
+			return -errno;
+	}
+	return 0;
+}
+
+static void alz_local_fd_drop(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 /* Made when it is first asked for; level-triggered from then on. */
 static int alz_local_fd(struct alazy_cache *cache)
 {
 	struct alz_local_client *client = alz_local(cache);
 	struct alz_cache *core = &client->shared->core;
-	int fd;
+	int err = 0;
 
 	alz_os_lock(&core->lock);
 	if (client->fd < 0) {
-		client->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		alz_os_ready(&client->core, !alz_list_empty(&client->core.ready));
+		err = alz_local_fd_make(client);
+		if (err) {
+			alz_local_fd_drop(&client->both);
+			alz_local_fd_drop(&client->timer);
+			alz_local_fd_drop(&client->fd);
+		} else {
+			alz_os_ready(&client->core, !alz_list_empty(&client->core.ready));
+			alz_os_deadline(core, client->shared->deadline);
+		}
 	}
-	fd = client->fd < 0 ? -errno : client->fd;
 	alz_os_unlock(&core->lock);
-	return fd;
+	if (err)
+		return err;
+	return client->both >= 0 ? client->both : client->fd;
 }
 
 const struct alz_backend alz_backend_local = {
@@ -315,6 +499,7 @@ const struct alz_backend alz_backend_local = {
 	.call = alz_local_backend_call,
 	.read_events = alz_local_read_events,
 	.read_wait = alz_local_read_wait,
+	.end_wait = alz_local_end_wait,
 	.fd = alz_local_fd,
 	.reattach = alz_local_backend_reattach,
 };

@@ -8,7 +8,7 @@
 
 #define ALZ_OPEN_FLAGS \
 	(ALAZY_CACHE_STABLE | ALAZY_CACHE_EXCLUSIVE | ALAZY_CACHE_EXISTING | \
-	 ALAZY_CACHE_READONLY | ALAZY_CACHE_SHARED)
+	 ALAZY_CACHE_READONLY | ALAZY_CACHE_SHARED | ALAZY_CACHE_RESTARTABLE)
 #define ALZ_KEYS_DEFAULT	65536
 #define ALZ_ARENA_DEFAULT	(64ULL << 20)
 #define ALZ_ARENA_MAX		(1ULL << 43)
@@ -25,6 +25,9 @@ static int alz_name_check(const char *name)
 				 ASYNCLAZY_NAME_MAX);
 	return 0;
 }
+
+/* What the first programs that were built with these had. */
+#define ALZ_OPTS_MIN	offsetof(struct alazy_cache_opts, accept_ns)
 
 /* A newer program's options are fine as long as it does not use what is new. */
 static int alz_opts_tail(const struct alazy_cache_opts *opts)
@@ -67,9 +70,18 @@ static int alz_opts_geometry(const struct alazy_cache_opts *o)
 {
 	if (o->mode & ~0777U)
 		return alz_error(-EINVAL, "mode %o has more than permission bits", o->mode);
-	if (o->reserved[0] || o->reserved[1] || o->reserved[2])
-		return alz_error(-EINVAL, "a reserved field of the options is not 0: "
-				 "zero-initialise struct alazy_cache_opts");
+	if (!o->ttl_ns && (o->stale_ttl_ns || o->dead_ttl_ns))
+		return alz_error(-EINVAL, "stale_ttl_ns and dead_ttl_ns begin where ttl_ns "
+				 "ends: set that too");
+	if (o->hard_lease_ns && o->hard_lease_ns < o->soft_lease_ns)
+		return alz_error(-EINVAL, "hard_lease_ns %llu is less than soft_lease_ns %llu: "
+				 "nothing would be late before it is taken away",
+				 (unsigned long long)o->hard_lease_ns,
+				 (unsigned long long)o->soft_lease_ns);
+	if (o->backoff_max_ns && o->backoff_ns != ALAZY_NEVER && o->backoff_max_ns < o->backoff_ns)
+		return alz_error(-EINVAL, "backoff_max_ns %llu is less than backoff_ns %llu, "
+				 "which it is the most of", (unsigned long long)o->backoff_max_ns,
+				 (unsigned long long)o->backoff_ns);
 	if (o->segment_size & (o->segment_size - 1) ||
 	    (o->segment_size && (o->segment_size < ALZ_SEGMENT_MIN ||
 				 o->segment_size > ALZ_SEGMENT_MAX)))
@@ -78,9 +90,12 @@ static int alz_opts_geometry(const struct alazy_cache_opts *o)
 	if (o->max_keys > ALZ_KEYS_MAX)
 		return alz_error(-EINVAL, "max_keys %llu is more than 2^32",
 				 (unsigned long long)o->max_keys);
-	if (o->arena_size > ALZ_ARENA_MAX)
+	if (o->flags & ALAZY_CACHE_STABLE && o->arena_size > ALZ_ARENA_MAX)
 		return alz_error(-EINVAL, "arena_size %llu is more than 8 TiB",
 				 (unsigned long long)o->arena_size);
+	if (!(o->flags & ALAZY_CACHE_STABLE) && o->arena_size > ALZ_ARENA_MAX / 4)
+		return alz_error(-EINVAL, "arena_size %llu is more than 2 TiB: that is for "
+				 "ALAZY_CACHE_STABLE only", (unsigned long long)o->arena_size);
 	return 0;
 }
 
@@ -91,12 +106,12 @@ static int alz_opts_read(struct alazy_cache_opts *o, const char *name,
 	int err = 0;
 
 	memset(o, 0, sizeof(*o));
-	if (opts && opts->size < sizeof(*opts))
+	if (opts && opts->size < ALZ_OPTS_MIN)
 		return alz_error(-EINVAL, "size is %u: set it to sizeof(struct alazy_cache_opts)",
 				 opts->size);
 	if (opts) {
 		err = alz_opts_tail(opts);
-		*o = *opts;
+		memcpy(o, opts, opts->size < sizeof(*o) ? opts->size : sizeof(*o));
 	}
 	if (!err && name)
 		err = alz_name_check(name);
@@ -157,6 +172,13 @@ static int alz_cache_choose(struct alazy_cache *cache, const char *name,
 	return err;
 }
 
+static void alz_cache_locks_fini(struct alazy_cache *cache)
+{
+	pthread_mutex_destroy(&cache->read_lock);
+	pthread_mutex_destroy(&cache->events_lock);
+	pthread_mutex_destroy(&cache->lock);
+}
+
 static int alz_cache_open(struct alazy_cache *cache, const char *name,
 			  const struct alazy_cache_opts *opts)
 {
@@ -168,12 +190,20 @@ static int alz_cache_open(struct alazy_cache *cache, const char *name,
 	if (err)
 		return err;
 	pthread_mutex_init(&cache->lock, NULL);
+	pthread_mutex_init(&cache->events_lock, NULL);
+	pthread_mutex_init(&cache->read_lock, NULL);
+	cache->pins_id = alz_pins_new_id();
 	cache->flags = o.flags;
 	cache->epoch = alz_fork_epoch;
 	cache->pid = getpid();
 	err = alz_cache_choose(cache, name, &o);
+	if (!err && o.flags & ALAZY_CACHE_STABLE && cache->view.pins) {
+		cache->backend->close(cache);
+		err = alz_error(-EINVAL, "the cache \"%s\" is there and is not STABLE: open it "
+				"without ALAZY_CACHE_STABLE, or unlink it", name);
+	}
 	if (err) {
-		pthread_mutex_destroy(&cache->lock);
+		alz_cache_locks_fini(cache);
 		return err;
 	}
 	alz_caches_add(cache);
@@ -206,8 +236,9 @@ ALZ_PUBLIC void alazy_cache_close(struct alazy_cache *cache)
 		return;
 	alz_caches_del(cache);
 	alz_async_free_all(cache);
+	alz_maps_close(cache);
 	cache->backend->close(cache);
-	pthread_mutex_destroy(&cache->lock);
+	alz_cache_locks_fini(cache);
 	free(cache);
 	alz_ok();
 }
@@ -244,8 +275,26 @@ ALZ_PUBLIC uint64_t alazy_cache_len(const struct alazy_cache *cache)
 	return __atomic_load_n(&cache->view.header->keys, __ATOMIC_RELAXED);
 }
 
-/* Once in a forked child, whichever thread comes first. */
-static int alz_cache_reattach(struct alazy_cache *cache)
+/** alz_cache_forked() - in a child, under all locks: its pins are not these */
+void alz_cache_forked(struct alazy_cache *cache)
+{
+	/* who held them is not here */
+	pthread_mutex_init(&cache->events_lock, NULL);
+	pthread_mutex_init(&cache->read_lock, NULL);
+	if (!cache->view.pins)
+		return;
+	cache->pins_id = alz_pins_new_id();
+	cache->lines = 0;
+	if (cache->backend->forked)
+		cache->backend->forked(cache);
+}
+
+/**
+ * alz_cache_attach() - once in a forked child, whichever thread comes first
+ *
+ * Return: 0 or a negative errno.
+ */
+int alz_cache_attach(struct alazy_cache *cache)
 {
 	int err = 0;
 
@@ -274,7 +323,7 @@ int alz_call(struct alazy_cache *cache, unsigned long nr, void *arg)
 
 	for (;;) {
 		if (alz_unlikely(!alz_attached(cache))) {
-			err = alz_cache_reattach(cache);
+			err = alz_cache_attach(cache);
 			if (err)
 				return err;
 		}
@@ -284,7 +333,7 @@ int alz_call(struct alazy_cache *cache, unsigned long nr, void *arg)
 		/* a child that pthread_atfork() was not told of */
 		if (err != -EOWNERDEAD || cache->pid == getpid())
 			return err;
-		err = alz_cache_reattach(cache);
+		err = alz_cache_attach(cache);
 		if (err)
 			return err;
 	}
@@ -326,25 +375,29 @@ ALZ_PUBLIC int alazy_cache_owner(struct alazy_cache *cache, uint32_t *uid, uint3
 	return alz_ok();
 }
 
+/* What the first programs that were built with these had. */
+#define ALZ_STATS_MIN	offsetof(struct alazy_stats, late)
+
 ALZ_PUBLIC int alazy_cache_stats(struct alazy_cache *cache, struct alazy_stats *stats)
 {
 	struct asynclazy_stats s = { .size = sizeof(s) };
-	u64 size = stats->size;
+	u64 size = stats->size, known;
 	int err;
 
-	if (size < sizeof(*stats))
+	if (size < ALZ_STATS_MIN)
 		return alz_error(-EINVAL, "size is %llu: set it to sizeof(struct alazy_stats)",
 				 (unsigned long long)size);
 	err = alz_call(cache, ASYNCLAZY_IOC_STATS, &s);
 	if (err)
 		return alz_error_backend(err);
 	/* what follows size is in the same order and of the same type */
-	_Static_assert(offsetof(struct asynclazy_stats, out_waits_now) -
+	_Static_assert(offsetof(struct asynclazy_stats, out_broken) -
 		       offsetof(struct asynclazy_stats, out_claims) ==
-		       offsetof(struct alazy_stats, waits_now) -
+		       offsetof(struct alazy_stats, broken) -
 		       offsetof(struct alazy_stats, claims), "the figures correspond");
-	memcpy(&stats->claims, &s.out_claims, sizeof(*stats) - sizeof(stats->size));
+	known = size < sizeof(*stats) ? size : sizeof(*stats);
+	memcpy(&stats->claims, &s.out_claims, known - sizeof(stats->size));
 	/* what a newer program asks for and this library does not know */
-	memset(stats + 1, 0, size - sizeof(*stats));
+	memset((char *)stats + known, 0, size - known);
 	return alz_ok();
 }

@@ -46,8 +46,10 @@ static void alz_fork_child(void)
 	struct alazy_cache *cache;
 
 	__atomic_store_n(&alz_fork_epoch, alz_fork_epoch + 1, __ATOMIC_RELAXED);
-	for (cache = alz_caches; cache; cache = cache->next)
+	for (cache = alz_caches; cache; cache = cache->next) {
 		alz_frames_forked(cache);
+		alz_cache_forked(cache);
+	}
 	alz_local_fork_done();
 	alz_fork_release();
 }
@@ -70,6 +72,16 @@ void alz_caches_add(struct alazy_cache *cache)
 	cache->next = alz_caches;
 	alz_caches = cache;
 	pthread_mutex_unlock(&alz_caches_lock);
+}
+
+/** alz_caches_find() - under alz_caches_lock: the cache with this attachment, or NULL */
+struct alazy_cache *alz_caches_find(u64 pins_id)
+{
+	struct alazy_cache *cache = alz_caches;
+
+	while (cache && cache->pins_id != pins_id)
+		cache = cache->next;
+	return cache;
 }
 
 void alz_caches_del(struct alazy_cache *cache)

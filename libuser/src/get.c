@@ -7,18 +7,23 @@
 
 #define ALZ_AGAIN	1	/* ask again from the top */
 
-/* A record of the reader's or the backend's. */
-static inline int alz_get_record(const struct asynclazy_record *r, struct alazy_ref *ref)
+/** alz_get_got() - end a get with what it came to; @got is taken over */
+int alz_get_got(struct alz_got *got, struct alazy_ref *ref)
 {
-	if (alz_unlikely(r->kind == ASYNCLAZY_RECORD_ERROR))
-		return alz_error_record(r);
-	alz_ref_fill(ref, r);
+	if (got->err)
+		return alz_got_error(got);
+	*ref = got->ref;
 	return alz_ok();
 }
 
-/* The ticket is ours: run the initialiser and see what it did with it. */
-static int alz_get_init(const struct alz_ask *ask, const struct asynclazy_claim *c,
-			struct alazy_ref *ref)
+/**
+ * alz_get_init() - the ticket is ours: run the initialiser and see what it did with it
+ *
+ * Return: 0 with @ref; ALZ_AGAIN: ask for what it came to; a negative errno with its
+ * text.
+ */
+int alz_get_init(const struct alz_ask *ask, const struct asynclazy_claim *c,
+		 struct alazy_ref *ref)
 {
 	struct alazy_ticket ticket;
 	struct alz_frame frame;
@@ -28,7 +33,9 @@ static int alz_get_init(const struct alz_ask *ask, const struct asynclazy_claim 
 	alz_frame_run(&frame, ask, &ticket, true);
 	switch (frame.state) {
 	case ALZ_FRAME_PUBLISHED:
-		alz_ref_fill(ref, alz_view_record(&ask->cache->view, frame.offset));
+		if (!frame.ref.data)
+			return ALZ_AGAIN;
+		*ref = frame.ref;
 		return alz_ok();
 	case ALZ_FRAME_FAILED:
 		return alz_error_flight(frame.err, frame.detail, frame.detail_size);
@@ -60,18 +67,23 @@ static int alz_get_once(const struct alz_ask *ask, u64 deadline, struct alazy_re
 {
 	char detail[ASYNCLAZY_DETAIL_MAX];
 	struct asynclazy_claim c;
+	struct alz_hold hold;
+	struct alz_got got;
 	int err;
 
 	err = alz_claim_call(ask, ASYNCLAZY_CLAIM_BLOCK | alz_ask_flags(ask), deadline,
-			     0, detail, &c);
+			     0, detail, &c, &hold);
 	if (err)
 		return alz_claim_refused(ask, err);
 	switch (c.out_result) {
 	case ASYNCLAZY_RESULT_HIT:
-		return alz_get_record(alz_view_record(&ask->cache->view, c.out_offset), ref);
 	case ASYNCLAZY_RESULT_FAILED:
-		return alz_claim_again(&c) ? ALZ_AGAIN :
-			alz_claim_failed(ask->cache, &c, detail);
+		if (alz_claim_again(&c))
+			return ALZ_AGAIN;
+		err = alz_claim_find(ask, &c, detail, &hold, &got);
+		if (err == ALZ_MISS)
+			return ALZ_AGAIN;
+		return err ? err : alz_get_got(&got, ref);
 	case ASYNCLAZY_RESULT_TICKET:
 		return alz_get_init(ask, &c, ref);
 	default:
@@ -95,6 +107,45 @@ int alz_get(const struct alz_ask *ask, u64 deadline, struct alazy_ref *ref)
 	return err;
 }
 
+/**
+ * alz_get_found() - the blocking get, after the reader has looked
+ * @err: as alz_find() returned
+ * @got: from there; taken over
+ */
+int alz_get_found(const struct alz_ask *ask, int err, struct alz_got *got, u64 deadline,
+		  struct alazy_ref *ref)
+{
+	if (!err && alz_unlikely(got->due) && ask->init)
+		err = alz_refresh(ask, true, got);
+	/* gone by now: a memfd goes with its record's slot */
+	if (err == ALZ_MISS)
+		return alz_get(ask, deadline, ref);
+	return err ? err : alz_get_got(got, ref);
+}
+
+/* A record of a STABLE cache that is no plain value. */
+static __attribute__((noinline)) int alz_get_special(const struct alz_ask *ask, u64 deadline,
+						     const struct asynclazy_record *r,
+						     struct alazy_ref *ref)
+{
+	static const struct alz_hold none;
+	struct alz_got got;
+	int err = alz_got_record(ask->cache, r, &none, &got);
+
+	return alz_get_found(ask, err, &got, deadline, ref);
+}
+
+/* The same where records make room for others. */
+static __attribute__((noinline)) int alz_recycle_get(const struct alz_ask *ask,
+						     u64 deadline, struct alazy_ref *ref)
+{
+	struct alz_got got;
+	int err;
+
+	err = alz_recycle_find(ask->cache, ask->key, ask->key_size, ask->hash, &got);
+	return alz_get_found(ask, err, &got, deadline, ref);
+}
+
 static inline int alz_cache_get(struct alazy_cache *cache, const void *key,
 				size_t key_size, alazy_init_fn init, void *ctx,
 				u64 deadline, struct alazy_ref *ref)
@@ -104,10 +155,20 @@ static inline int alz_cache_get(struct alazy_cache *cache, const void *key,
 
 	if (alz_unlikely(alz_key_bad(cache, key, key_size)))
 		return alz_key_check(cache, key, key_size);
+	if (cache->view.pins) {
+		ask = (struct alz_ask){ cache, key, key_size,
+			alz_reader_hash(&cache->view, key, key_size), init, ctx };
+		return alz_recycle_get(&ask, deadline, ref);
+	}
 	found = alz_reader_get(&cache->view, key, key_size);
-	if (alz_likely(found.record))
-		return alz_get_record(found.record, ref);
+	if (alz_likely(found.record && found.record->kind == ASYNCLAZY_RECORD_VALUE &&
+		       !found.record->flags)) {
+		alz_ref_fill(ref, found.record);
+		return alz_ok();
+	}
 	ask = (struct alz_ask){ cache, key, key_size, found.hash, init, ctx };
+	if (found.record)
+		return alz_get_special(&ask, deadline, found.record, ref);
 	return alz_get(&ask, deadline, ref);
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * ALazy: one value. Once a record without times is found its address is kept,
- * and a get is one load and one branch: what the ref needs is reached by
- * address dependency, as in reader.c.
+ * ALazy: one value. In a STABLE cache, once a record without times is found its
+ * address is kept, and a get is one load and one branch: what the ref needs is
+ * reached by address dependency, as in reader.c. In another cache it is a get
+ * whose hash is known.
  */
 #include "lib.h"
 
@@ -56,7 +57,7 @@ static const struct asynclazy_record *alz_lazy_keep(struct alazy *lazy,
 {
 	const struct asynclazy_record *memo = NULL;
 
-	if (r->kind == ASYNCLAZY_RECORD_ERROR || r->flags & ASYNCLAZY_RECORD_TIMES)
+	if (r->kind != ASYNCLAZY_RECORD_VALUE || r->flags & ASYNCLAZY_RECORD_TIMES)
 		return r;
 	if (__atomic_compare_exchange_n(&lazy->memo, &memo, r, false, __ATOMIC_ACQ_REL,
 					__ATOMIC_ACQUIRE))
@@ -64,37 +65,49 @@ static const struct asynclazy_record *alz_lazy_keep(struct alazy *lazy,
 	return memo;
 }
 
-/* What is known without the backend. */
-static const struct asynclazy_record *alz_lazy_find(struct alazy *lazy)
+/*
+ * Keep what a get came to, and give what is kept: in a STABLE cache, where a ref
+ * without anything to put is a record in the arena.
+ */
+static void alz_lazy_memo_ref(struct alazy *lazy, struct alazy_ref *ref)
 {
-	const struct asynclazy_record *r = alz_lazy_memo(lazy);
-	const struct alz_ask *ask = &lazy->ask;
+	const struct asynclazy_record *r;
 
-	if (r)
-		return r;
-	r = alz_reader_find(&ask->cache->view, ask->key, ask->key_size, ask->hash);
-	return r ? alz_lazy_keep(lazy, r) : NULL;
-}
-
-static __attribute__((noinline)) int alz_lazy_get(struct alazy *lazy, struct alazy_ref *ref)
-{
-	const struct asynclazy_record *r = alz_lazy_find(lazy);
-	int err;
-
-	if (r && r->kind == ASYNCLAZY_RECORD_ERROR)
-		return alz_error_record(r);
-	if (r) {
-		alz_ref_fill(ref, r);
-		return alz_ok();
-	}
-	err = alz_get(&lazy->ask, 0, ref);
-	if (err)
-		return err;
+	if (lazy->ask.cache->view.pins || ref->priv[2])
+		return;
 	/* back from the value to its record */
 	r = (const void *)((const char *)ref->data -
 			   alz_record_value_offset(lazy->ask.key_size));
 	alz_ref_fill(ref, alz_lazy_keep(lazy, r));
-	return alz_ok();
+}
+
+/* What is known without the backend: as alz_find(). */
+static int alz_lazy_find(struct alazy *lazy, struct alz_got *got)
+{
+	const struct asynclazy_record *r = alz_lazy_memo(lazy);
+	int err;
+
+	if (r) {
+		got->err = 0;
+		got->due = false;
+		alz_ref_fill(&got->ref, r);
+		return 0;
+	}
+	err = alz_find(&lazy->ask, got);
+	if (!err && !got->err)
+		alz_lazy_memo_ref(lazy, &got->ref);
+	return err;
+}
+
+static __attribute__((noinline)) int alz_lazy_get(struct alazy *lazy, struct alazy_ref *ref)
+{
+	struct alz_got got;
+	int err = alz_lazy_find(lazy, &got);
+
+	err = alz_get_found(&lazy->ask, err, &got, 0, ref);
+	if (!err)
+		alz_lazy_memo_ref(lazy, ref);
+	return err;
 }
 
 ALZ_PUBLIC int alazy_get(struct alazy *lazy, struct alazy_ref *ref)
@@ -110,14 +123,18 @@ ALZ_PUBLIC int alazy_get(struct alazy *lazy, struct alazy_ref *ref)
 ALZ_PUBLIC int alazy_get_async(struct alazy *lazy, alazy_done_fn done, void *ctx,
 			       struct alazy_wait **wait)
 {
-	const struct asynclazy_record *r = alz_lazy_find(lazy);
+	struct alz_got got;
+	int err = alz_lazy_find(lazy, &got);
 
-	return alz_async_get(&lazy->ask, r, done, ctx, wait);
+	return alz_async_get(&lazy->ask, err, &got, done, ctx, wait);
 }
 
 ALZ_PUBLIC int alazy_peek(struct alazy *lazy, struct alazy_ref *ref, int *err)
 {
-	const struct asynclazy_record *r = alz_lazy_find(lazy);
+	struct alz_got got;
+	int ret = alz_lazy_find(lazy, &got);
 
-	return r ? alz_peek_record(r, ref, err) : alz_peek(&lazy->ask, ref, err);
+	if (ret < 0)
+		return ret;
+	return ret ? alz_peek(&lazy->ask, ref, err) : alz_peek_got(&got, ref, err);
 }

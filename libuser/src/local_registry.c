@@ -45,10 +45,23 @@ static int alz_local_core_init(struct alz_local_core *shared,
 		.segment_size = opts->segment_size,
 		.hash_seed = alz_local_seed(),
 		.cache_id = ++alz_registry_id,
-		.flags = ASYNCLAZY_CREATE_STABLE,
+		.ttl = opts->ttl_ns,
+		.stale_ttl = opts->stale_ttl_ns,
+		.dead_ttl = opts->dead_ttl_ns,
+		/* no accept: who is offered a ticket is a thread of this process */
+		.soft_lease = opts->soft_lease_ns,
+		.hard_lease = opts->hard_lease_ns,
+		.max_inits = opts->max_inits,
+		.flags = opts->flags & ALAZY_CACHE_STABLE ? ASYNCLAZY_CREATE_STABLE : 0,
 	};
-	int err = alz_geometry_check(&g);
+	int err;
 
+	alz_geometry_troubles(&g, opts->backoff_ns, opts->backoff_max_ns, opts->breaker_ns,
+			      opts->max_deaths);
+	err = alz_geometry_check(&g);
+	if (!err && !g.flags && alz_local_barrier_init())
+		return alz_error(-ENOSYS, "this system does not let a process use membarrier(2), "
+				 "which evicting caches need: open it with ALAZY_CACHE_STABLE");
 	if (err)
 		return alz_error(err, "no cache can have max_keys %llu, arena_size %llu and "
 				 "segment_size %llu", (unsigned long long)g.max_keys,
@@ -108,6 +121,12 @@ void alz_local_attach(struct alz_local_client *client)
 	client->core.max_waits = ~0ULL;
 	client->core.max_tickets = ~0ULL;
 	client->fd = -1;
+	client->timer = -1;
+	client->both = -1;
+	if (client->pins) {
+		client->core.pins = client->pins;
+		client->core.nr_pins = ASYNCLAZY_PINS_SIZE / sizeof(u64);
+	}
 	pthread_mutex_init(&client->read_lock, NULL);
 	alz_client_attach(&client->core, &client->shared->core);
 }
@@ -117,6 +136,10 @@ void alz_local_detach(struct alz_local_client *client)
 {
 	alz_client_detach(&client->core);
 	alz_local_waits_free(client);
+	if (client->both >= 0)
+		close(client->both);
+	if (client->timer >= 0)
+		close(client->timer);
 	if (client->fd >= 0)
 		close(client->fd);
 	pthread_mutex_destroy(&client->read_lock);
@@ -127,6 +150,8 @@ static void alz_local_renew(struct alz_local_client *client)
 	struct alz_local_client fresh = {
 		.shared = client->shared,
 		.readonly = client->readonly,
+		/* refs that were inherited are good, and go on being */
+		.pins = client->pins,
 	};
 
 	/* a thread that is gone may have held it */
@@ -240,15 +265,23 @@ void alz_local_fork_prepare(void)
 	struct alz_list *at;
 
 	pthread_mutex_lock(&alz_registry_lock);
-	for (at = alz_registry.next; at != &alz_registry; at = at->next)
-		alz_os_lock(&alz_entry(at, struct alz_local_core, link)->core.lock);
+	for (at = alz_registry.next; at != &alz_registry; at = at->next) {
+		struct alz_cache *core = &alz_entry(at, struct alz_local_core, link)->core;
+
+		alz_os_mutex_lock(&core->arena.room_lock);
+		alz_os_lock(&core->lock);
+	}
 }
 
 void alz_local_fork_done(void)
 {
 	struct alz_list *at;
 
-	for (at = alz_registry.next; at != &alz_registry; at = at->next)
-		alz_os_unlock(&alz_entry(at, struct alz_local_core, link)->core.lock);
+	for (at = alz_registry.next; at != &alz_registry; at = at->next) {
+		struct alz_cache *core = &alz_entry(at, struct alz_local_core, link)->core;
+
+		alz_os_unlock(&core->lock);
+		alz_os_mutex_unlock(&core->arena.room_lock);
+	}
 	pthread_mutex_unlock(&alz_registry_lock);
 }

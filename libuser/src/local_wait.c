@@ -37,20 +37,26 @@ static void alz_local_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock, u64
 	pthread_cond_timedwait(cond, lock, &ts);
 }
 
+/* Of two times, where 0 is none. */
+static u64 alz_sooner(u64 a, u64 b)
+{
+	return a && a < b ? a : b;
+}
+
 /*
- * Wait until the waiter is told, the deadline passes, or it is time to look
- * whether descriptors with unread tickets have been closed: nobody tells.
+ * Wait until the waiter is told, the deadline passes, something is due, or it is
+ * time to look whether descriptors with unread tickets have been closed: nobody
+ * tells.
  */
 static void alz_local_slice(struct alz_local_core *shared, struct alz_local_sleeper *s,
 			    u64 deadline)
 {
 	u64 until = deadline && deadline < INT64_MAX ? deadline : 0;
 
-	if (shared->offers) {
-		u64 slice = alz_os_now() + ALZ_SLICE_NS;
-
-		until = until && until < slice ? until : slice;
-	}
+	if (shared->offers)
+		until = alz_sooner(until, alz_os_now() + ALZ_SLICE_NS);
+	if (shared->deadline)
+		until = alz_sooner(until, shared->deadline);
 	if (until)
 		alz_local_timedwait(&s->cond, &shared->core.lock, until);
 	else
@@ -61,18 +67,19 @@ static void alz_local_slice(struct alz_local_core *shared, struct alz_local_slee
  * alz_local_sleep() - until a BLOCK wait has ended, or the deadline
  * @s: registered by alz_claim()
  * @deadline: CLOCK_MONOTONIC ns; 0 or from INT64_MAX on: none
+ * @pin: as for alz_wait_finish()
  *
  * Return: 0 with @answer, -ETIMEDOUT.
  */
 int alz_local_sleep(struct alz_local_client *client, struct alz_local_sleeper *s,
-		    u64 deadline, struct alz_answer *answer)
+		    u64 deadline, u32 pin, struct alz_answer *answer)
 {
 	struct alz_local_core *shared = client->shared;
 	bool ends = deadline && deadline < INT64_MAX;
 
 	alz_os_lock(&shared->core.lock);
 	while (s->waiter.state == ALZ_WAITING && !(ends && alz_os_now() >= deadline)) {
-		bool sweep = shared->offers;
+		bool sweep = shared->offers || shared->deadline;
 
 		alz_local_slice(shared, s, deadline);
 		if (!sweep || s->waiter.state != ALZ_WAITING)
@@ -82,5 +89,5 @@ int alz_local_sleep(struct alz_local_client *client, struct alz_local_sleeper *s
 		alz_os_lock(&shared->core.lock);
 	}
 	alz_os_unlock(&shared->core.lock);
-	return alz_wait_finish(&client->core, &s->waiter, -ETIMEDOUT, answer);
+	return alz_wait_finish(&client->core, &s->waiter, -ETIMEDOUT, pin, answer);
 }

@@ -307,6 +307,19 @@ int alz_local_wait_read(struct alz_local_client *client, int fd, struct alz_answ
 	return answer->result == ASYNCLAZY_RESULT_PENDING ? -EAGAIN : 0;
 }
 
+/** alz_local_wait_close() - close a descriptor, of a wait of this client, and end that */
+void alz_local_wait_close(struct alz_local_client *client, int fd)
+{
+	struct alz_local_wait *w;
+
+	alz_os_lock(&client->shared->core.lock);
+	w = client->waits[fd];
+	alz_local_wait_unlink(client, w);
+	alz_os_unlock(&client->shared->core.lock);
+	close(fd);
+	alz_local_wait_end(client->shared, w);
+}
+
 /** alz_local_wait_discard() - added, but not registered: nobody has seen its end */
 void alz_local_wait_discard(struct alz_local_client *client, struct alz_local_wait *w)
 {

@@ -9,6 +9,11 @@
  * so that the loads cannot be reordered: no barrier is needed on any CPU, as
  * with rcu_dereference(). Whoever misses an entry that is just being moved, or
  * looks at a slot too early, asks the backend, which answers under the lock.
+ *
+ * Where records make room for others, a reader also pins: see the uAPI header.
+ * Who takes a record away has all CPUs pass a barrier between taking its slot
+ * away and looking at the pins, so that here two plain stores and loads in this
+ * order are enough, on any CPU.
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -97,18 +102,23 @@ static u64 alz_clock(clockid_t clock)
 	return (u64)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-/*
- * Whether a record with times is dead. The coarse clock is the cheaper one,
- * but late by a tick, and on a busy virtual machine by many: it decides only
- * while the record has a while to live.
+/**
+ * alz_clock_before() - whether it is well before a time
+ *
+ * The coarse clock is the cheaper one, but late by a tick, and on a busy virtual
+ * machine by many: it decides only while there is a while to go.
  */
-static bool __attribute__((noinline)) alz_reader_dead(const struct asynclazy_record *r)
+bool alz_clock_before(u64 time)
 {
-	u64 dead_until = alz_record_times(r)->dead_until;
+	return alz_clock(CLOCK_MONOTONIC_COARSE) + ALZ_CLOCK_SLACK < time;
+}
 
-	if (alz_clock(CLOCK_MONOTONIC_COARSE) + ALZ_CLOCK_SLACK < dead_until)
-		return false;
-	return alz_clock(CLOCK_MONOTONIC) >= dead_until;
+/* Whether a record with times may not be read any more. */
+static bool __attribute__((noinline)) alz_reader_past(const struct asynclazy_record *r)
+{
+	u64 stale_until = alz_record_times(r)->stale_until;
+
+	return !alz_clock_before(stale_until) && alz_clock(CLOCK_MONOTONIC) >= stale_until;
 }
 
 static inline const struct asynclazy_record *
@@ -134,7 +144,7 @@ alz_bucket_get(const struct alz_view *view, u64 bucket, const void *key,
 	return NULL;
 }
 
-/* The second candidate; dead records count as absent. */
+/* The second candidate; records that are past their time count as absent. */
 static __attribute__((noinline)) const struct asynclazy_record *
 alz_view_get_other(const struct alz_view *view, const void *key, size_t key_size,
 		   u64 hash)
@@ -145,7 +155,7 @@ alz_view_get_other(const struct alz_view *view, const void *key, size_t key_size
 
 	r = alz_bucket_get(view, alz_bucket_other(first, tag, view->bucket_mask),
 			   key, key_size, hash);
-	if (r && r->flags & ASYNCLAZY_RECORD_TIMES && alz_reader_dead(r))
+	if (r && r->flags & ASYNCLAZY_RECORD_TIMES && alz_reader_past(r))
 		return NULL;
 	return r;
 }
@@ -159,9 +169,99 @@ alz_view_get(const struct alz_view *view, const void *key, size_t key_size, u64 
 			   key_size, hash);
 	if (alz_unlikely(!r))
 		return alz_view_get_other(view, key, key_size, hash);
-	if (alz_unlikely(r->flags & ASYNCLAZY_RECORD_TIMES) && alz_reader_dead(r))
+	if (alz_unlikely(r->flags & ASYNCLAZY_RECORD_TIMES) && alz_reader_past(r))
 		return NULL;
 	return r;
+}
+
+/* As alz_bucket_get(), with what is found pinned. */
+static inline const struct asynclazy_record *
+alz_bucket_pin(const struct alz_view *view, u64 bucket, const void *key,
+	       size_t key_size, u64 hash, u64 *pin)
+{
+	const u64 *slot = view->slots + bucket * ASYNCLAZY_BUCKET_SLOTS;
+	u32 want = (u32)alz_slot_tag(hash) | (u32)ASYNCLAZY_SLOT_FILLED;
+	unsigned int match = alz_bucket_match(slot, want);
+
+	while (match) {
+		unsigned int i = __builtin_ctz(match);
+		const struct asynclazy_record *r;
+		u64 word = alz_reader_load(slot + i);
+		u64 again;
+
+		match &= match - 1;
+		if (((u32)word & ALZ_MATCH_MASK) != want)
+			continue;
+		__atomic_store_n(pin, alz_slot_offset(word) | ASYNCLAZY_PIN_SET,
+				 __ATOMIC_RELAXED);
+		/* the compiler's order, as with membarrier(2); the CPU's: reclaim.c */
+		__asm__ volatile("" : : : "memory");
+		again = alz_reader_load(slot + i);
+		if (alz_unlikely(again != word)) {
+			match |= 1U << i;
+			continue;
+		}
+		/* the record's address comes from this load, whatever the compiler knows */
+		__asm__ volatile("" : "+r"(again));
+		r = alz_view_record(view, alz_slot_offset(again));
+		if (alz_likely(r->hash == hash && r->key_size == key_size &&
+			       alz_key_is(alz_record_key(r), key, key_size))) {
+			u8 *visited = view->visited + bucket;
+			u8 seen = __atomic_load_n(visited, __ATOMIC_RELAXED);
+
+			/* a hint, which others may overwrite; a store only if it is news */
+			if (!(seen & 1U << i))
+				__atomic_store_n(visited, seen | 1U << i, __ATOMIC_RELAXED);
+			return r;
+		}
+	}
+	return NULL;
+}
+
+/**
+ * alz_reader_pin() - the hit path where records make room for others
+ * @pin: free; set if a record is returned, else cleared
+ *
+ * Return: the record, in its time; NULL if the backend has to be asked.
+ */
+__attribute__((noinline, flatten))
+const struct asynclazy_record *alz_reader_pin(const struct alz_view *view,
+					      const void *key, size_t key_size,
+					      u64 hash, u64 *pin)
+{
+	u64 first = alz_bucket_first(hash, view->bucket_mask);
+	const struct asynclazy_record *r;
+
+	r = alz_bucket_pin(view, first, key, key_size, hash, pin);
+	if (alz_unlikely(!r))
+		r = alz_bucket_pin(view, alz_bucket_other(first, alz_slot_tag(hash),
+							  view->bucket_mask),
+				   key, key_size, hash, pin);
+	if (r && !(alz_unlikely(r->flags & ASYNCLAZY_RECORD_TIMES) && alz_reader_past(r)))
+		return r;
+	alz_pin_clear(pin);
+	return NULL;
+}
+
+/** alz_reader_slot() - the slot that links to a record. Return: NULL: none does */
+const u64 *alz_reader_slot(const struct alz_view *view, const struct asynclazy_record *r)
+{
+	u64 tag = alz_slot_tag(r->hash);
+	u64 bucket = alz_bucket_first(r->hash, view->bucket_mask);
+	u64 word = alz_slot_pack(ASYNCLAZY_SLOT_FILLED, tag, (const char *)r - view->arena);
+	int i;
+
+	for (i = 0; i < 2 * ASYNCLAZY_BUCKET_SLOTS; i++) {
+		const u64 *slot;
+
+		if (i == ASYNCLAZY_BUCKET_SLOTS)
+			bucket = alz_bucket_other(bucket, tag, view->bucket_mask);
+		slot = view->slots + bucket * ASYNCLAZY_BUCKET_SLOTS +
+			i % ASYNCLAZY_BUCKET_SLOTS;
+		if ((alz_reader_load(slot) & ~ASYNCLAZY_SLOT_REFRESHING) == word)
+			return slot;
+	}
+	return NULL;
 }
 
 static __attribute__((noinline)) u64 alz_hash_long(const void *key, size_t key_size, u64 seed)

@@ -15,9 +15,12 @@ struct alz_view {
 	u64 bucket_mask;
 	const char *arena;
 	u64 seed;
+	u64 *pins;		/* this attachment's; NULL: the cache is STABLE */
+	u8 *visited;		/* a byte a bucket; NULL: the same */
 	const struct asynclazy_header *header;
 	u64 table_size;
 	u64 arena_size;
+	u64 visited_size;
 };
 
 /* In two registers. */
@@ -31,6 +34,11 @@ struct alz_found alz_reader_get(const struct alz_view *view, const void *key,
 const struct asynclazy_record *alz_reader_find(const struct alz_view *view,
 					       const void *key, size_t key_size,
 					       u64 hash);
+const struct asynclazy_record *alz_reader_pin(const struct alz_view *view,
+					      const void *key, size_t key_size,
+					      u64 hash, u64 *pin);
+const u64 *alz_reader_slot(const struct alz_view *view, const struct asynclazy_record *r);
+bool alz_clock_before(u64 time);
 u64 alz_reader_hash(const struct alz_view *view, const void *key, size_t key_size);
 
 int alz_view_check(const struct asynclazy_header *header);
@@ -43,6 +51,13 @@ alz_view_record(const struct alz_view *view, u64 offset)
 	return (const void *)(view->arena + offset);
 }
 
+/* After all that was read through it. */
+static inline void alz_pin_clear(u64 *pin)
+{
+	__atomic_store_n(pin, 0, __ATOMIC_RELEASE);
+}
+
+/* Of a record of a STABLE cache. */
 static inline void alz_ref_fill(struct alazy_ref *ref,
 				const struct asynclazy_record *r)
 {

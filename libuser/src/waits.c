@@ -116,17 +116,18 @@ static void alz_cancel_call(struct alazy_cache *cache, u64 cookie)
 /**
  * alz_event_drop() - an event for a wait that was cancelled
  *
- * A ticket goes to the next waiter; the backend is told if it keeps something.
+ * A ticket goes to the next waiter; what it brought is let go.
  */
-void alz_event_drop(struct alazy_cache *cache, const struct asynclazy_event *event)
+void alz_event_drop(struct alazy_cache *cache, const struct asynclazy_event *event,
+		    struct alz_got *got)
 {
 	struct asynclazy_abandon a = { .size = sizeof(a), .ticket = event->ticket };
 
-	if (event->result == ASYNCLAZY_RESULT_TICKET ||
-	    event->flags & ASYNCLAZY_EVENT_DETAIL)
-		alz_cancel_call(cache, event->cookie);
-	if (event->result == ASYNCLAZY_RESULT_TICKET)
-		alz_call(cache, ASYNCLAZY_IOC_ABANDON, &a);
+	alz_ref_drop(&got->ref);
+	if (event->result != ASYNCLAZY_RESULT_TICKET)
+		return;
+	alz_cancel_call(cache, event->cookie);
+	alz_call(cache, ASYNCLAZY_IOC_ABANDON, &a);
 }
 
 /**
@@ -136,7 +137,8 @@ void alz_event_drop(struct alazy_cache *cache, const struct asynclazy_event *eve
  * was left with the thread that is working on the wait.
  */
 struct alazy_wait *alz_async_for_event(struct alazy_cache *cache,
-				       const struct asynclazy_event *event)
+				       const struct asynclazy_event *event,
+				       struct alz_got *got)
 {
 	struct alazy_wait *wait = NULL;
 	bool left = false;
@@ -149,6 +151,7 @@ struct alazy_wait *alz_async_for_event(struct alazy_cache *cache,
 	if (wait && wait->busy) {
 		/* a second one comes only if the ticket of the first is stale */
 		wait->event = *event;
+		wait->got = *got;
 		wait->has_event = true;
 		left = true;
 		wait = NULL;
@@ -157,16 +160,17 @@ struct alazy_wait *alz_async_for_event(struct alazy_cache *cache,
 	}
 	pthread_mutex_unlock(&cache->lock);
 	if (!wait && !left)
-		alz_event_drop(cache, event);
+		alz_event_drop(cache, event, got);
 	return wait;
 }
 
 /**
  * alz_async_idle() - there is nothing to do for now on a wait that we work on
  *
- * Return: false: it is no longer ours; true: it is, and @event has come.
+ * Return: false: it is no longer ours; true: it is, and @event has come with @got.
  */
-bool alz_async_idle(struct alazy_wait *wait, struct asynclazy_event *event)
+bool alz_async_idle(struct alazy_wait *wait, struct asynclazy_event *event,
+		    struct alz_got *got)
 {
 	bool ours = wait->epoch == alz_fork_epoch;
 	struct alazy_cache *cache = wait->ask.cache;
@@ -176,13 +180,14 @@ bool alz_async_idle(struct alazy_wait *wait, struct asynclazy_event *event)
 	has_event = wait->has_event;
 	cancelled = wait->cancelled;
 	*event = wait->event;
+	*got = wait->got;
 	wait->has_event = false;
 	wait->busy = has_event && !cancelled;
 	pthread_mutex_unlock(&cache->lock);
 	if (!cancelled)
 		return has_event;
 	if (ours && has_event)
-		alz_event_drop(cache, event);
+		alz_event_drop(cache, event, got);
 	else if (ours)
 		alz_cancel_call(cache, wait->cookie);
 	free(wait);
@@ -199,6 +204,27 @@ bool alz_async_alive(struct alazy_wait *wait)
 	alive = !wait->cancelled;
 	pthread_mutex_unlock(&cache->lock);
 	return alive;
+}
+
+/**
+ * alz_async_owns() - the init function of a wait that we work on is about to run
+ *
+ * Return: false: it was cancelled, and the ticket is given up for that.
+ */
+bool alz_async_owns(struct alazy_wait *wait, u64 ticket)
+{
+	struct alazy_cache *cache = wait->ask.cache;
+	bool wanted = true;
+
+	if (!(cache->flags & ALAZY_CACHE_RESTARTABLE))
+		return true;
+	pthread_mutex_lock(&cache->lock);
+	wanted = !wait->cancelled;
+	wait->ticket = ticket;
+	pthread_mutex_unlock(&cache->lock);
+	if (!wanted)
+		alz_abandon_call(cache, ticket);
+	return wanted;
 }
 
 /**
@@ -229,7 +255,7 @@ int alz_async_cancel(struct alazy_wait *wait)
 {
 	bool ours = wait->epoch == alz_fork_epoch;
 	struct alazy_cache *cache = wait->ask.cache;
-	u64 cookie = wait->cookie;
+	u64 cookie = wait->cookie, ticket;
 	bool busy;
 
 	pthread_mutex_lock(&cache->lock);
@@ -239,6 +265,7 @@ int alz_async_cancel(struct alazy_wait *wait)
 	}
 	alz_async_unlink(wait);
 	busy = wait->busy;
+	ticket = wait->ticket;
 	wait->cancelled = true;
 	pthread_mutex_unlock(&cache->lock);
 	/* who works on it frees it, perhaps by now */
@@ -246,6 +273,9 @@ int alz_async_cancel(struct alazy_wait *wait)
 		free(wait);
 	if (ours)
 		alz_cancel_call(cache, cookie);
+	/* it may have ended by now, which is as good */
+	if (ours && ticket)
+		alz_abandon_call(cache, ticket);
 	return 0;
 }
 

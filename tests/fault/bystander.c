@@ -180,7 +180,7 @@ static void pair_start(void)
 	struct alz a;
 
 	if (device < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) ||
-	    alz_create(device, &c, NULL, ASYNCLAZY_CREATE_STABLE, 1000, 64 << 20))
+	    alz_create(device, &c, NULL, 0, 1000, 1 << 20))
 		COMPLAIN("cannot make the bystanders' cache");
 	close(device);
 	for (i = 0; i < 2; i++) {

@@ -110,6 +110,7 @@ static bool watching(void)
  * A copy that fails comes too late to be simply made up for once the call has
  * had effects: after the struct was copied in, the probe of the answer, and
  * what the call reads, that is. What it then does is undone as far as it can be.
+ * (A value whose pages are there is read by a copy that gets no faults.)
  */
 static bool copy_too_late(__u32 id, __u32 ordinal)
 {
@@ -120,14 +121,12 @@ static bool copy_too_late(__u32 id, __u32 ordinal)
 	case _IOC_NR(ASYNCLAZY_IOC_OPEN):
 	case _IOC_NR(ASYNCLAZY_IOC_UNLINK):
 	case _IOC_NR(ASYNCLAZY_IOC_CLAIM):
-	case _IOC_NR(ASYNCLAZY_IOC_PUBLISH):
 	case _IOC_NR(ASYNCLAZY_IOC_FAIL):
 	case _IOC_NR(ASYNCLAZY_IOC_FETCH):
 	case _IOC_NR(ASYNCLAZY_IOC_INVALIDATE):
-		reads = 1;
-		break;
 	case _IOC_NR(ASYNCLAZY_IOC_SET):
-		reads = 2;
+	case _IOC_NR(ASYNCLAZY_IOC_WAIT):
+		reads = 1;
 	}
 	return ordinal > 2 + reads;
 }
@@ -166,6 +165,15 @@ static bool told_only(const struct watched *w)
 	       !f->out_kept;
 }
 
+/* As documented: who finds no memory for making a stale value anew reads on. */
+static bool read_on(const struct watched *w)
+{
+	const struct asynclazy_claim *c = w->arg;
+
+	return FAULT_NR(w->id) == _IOC_NR(ASYNCLAZY_IOC_CLAIM) &&
+	       (c->flags & ASYNCLAZY_CLAIM_INIT) && c->out_result == ASYNCLAZY_RESULT_HIT;
+}
+
 static bool fault_shows(const struct watched *w, enum fault_kind kind, __u32 ordinal, int err)
 {
 	if (kind == FAULT_MEMORY)
@@ -182,6 +190,10 @@ static long injected(const struct watched *w, long result)
 	int err = result < 0 ? errno : 0;
 	int cache;
 
+	/* the memory may have been for the caller's own page, on the way of a copy */
+	if (err == EFAULT)
+		wanted = err;
+
 	mine = false;
 	r->id = w->id;
 	r->err = err;
@@ -192,7 +204,7 @@ static long injected(const struct watched *w, long result)
 		r->visit = cache < 0 ? 1 : fault_visit(cache, &r->visit_step);
 		die_here();
 	}
-	if (err == wanted && FAULT_NR(w->id) != FAULT_RING) {
+	if ((err == wanted && FAULT_NR(w->id) != FAULT_RING) || (!err && read_on(w))) {
 		r->again = true;
 		return w->make(w);
 	}
@@ -276,9 +288,11 @@ static __u32 ioctl_id(unsigned long nr, const void *arg)
 {
 	struct { __u32 size, flags; } start = { 0, 0 };
 
-	if (nr == ASYNCLAZY_IOC_CLAIM)
+	if (nr == ASYNCLAZY_IOC_CLAIM || nr == ASYNCLAZY_IOC_PUBLISH || nr == ASYNCLAZY_IOC_SET)
 		peek(&start, arg, sizeof(start));
-	return FAULT_ID(_IOC_NR(nr), start.flags & ASYNCLAZY_CLAIM_FLAGS);
+	return FAULT_ID(_IOC_NR(nr), start.flags & (nr == ASYNCLAZY_IOC_CLAIM ?
+						    ASYNCLAZY_CLAIM_FLAGS :
+						    ASYNCLAZY_VALUE_FLAGS));
 }
 
 static long make_ioctl(const struct watched *w)

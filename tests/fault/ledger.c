@@ -147,7 +147,8 @@ static const struct {
 #define NAME(call)	{ _IOC_NR(ASYNCLAZY_IOC_##call), #call }
 	NAME(INFO), NAME(CREATE), NAME(OPEN), NAME(UNLINK), NAME(ATTACH), NAME(GEOMETRY),
 	NAME(STATS), NAME(CLAIM), NAME(PUBLISH), NAME(FAIL), NAME(ABANDON), NAME(CANCEL),
-	NAME(FETCH), NAME(SET), NAME(INVALIDATE), NAME(CLEAR),
+	NAME(FETCH), NAME(SET), NAME(INVALIDATE), NAME(CLEAR), NAME(MEMFD),
+	NAME(EXTEND), NAME(FLIGHT), NAME(EXPIRE), NAME(WAIT), NAME(WAKE),
 	{ FAULT_READ, "read" },
 	{ FAULT_POLL, "poll" },
 	{ FAULT_EPOLL, "epoll_ctl" },
@@ -158,14 +159,16 @@ static const struct {
 /* "CLAIM+INIT+EVENT" */
 const char *fault_call_name(__u32 id, char *text, size_t size)
 {
-	static const char *const flags[] = { "+INIT", "+BLOCK", "+EVENT", "+FD", "+FOLLOW" };
+	static const char *const claim[] = { "+INIT", "+BLOCK", "+EVENT", "+FD", "+FOLLOW" };
+	static const char *const value[] = { "+FD", "+UNKEPT", "", "", "" };
+	const char *const *flags = FAULT_NR(id) == _IOC_NR(ASYNCLAZY_IOC_CLAIM) ? claim : value;
 	unsigned int i;
 
 	snprintf(text, size, "call %#x", FAULT_NR(id));
 	for (i = 0; i < ARRAY_SIZE(names); i++)
 		if (names[i].nr == FAULT_NR(id))
 			snprintf(text, size, "%s", names[i].name);
-	for (i = 0; i < ARRAY_SIZE(flags); i++)
+	for (i = 0; i < ARRAY_SIZE(claim); i++)
 		if (id & 1 << i)
 			snprintf(text + strlen(text), size - strlen(text), "%s", flags[i]);
 	return text;

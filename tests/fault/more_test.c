@@ -18,9 +18,26 @@ FIXTURE(more) {
 	char name[64];
 };
 
+FIXTURE_VARIANT(more) {
+	__u32 flags;
+};
+
+FIXTURE_VARIANT_ADD(more, stable) {
+	.flags = ASYNCLAZY_CREATE_STABLE,
+};
+
+FIXTURE_VARIANT_ADD(more, evicting) {
+	.flags = 0,
+};
+
 FIXTURE_SETUP(more)
 {
-	ASSERT_EQ(0, alz_setup(&self->a, 1000, 1 << 20));
+	struct asynclazy_create c = {
+		.flags = variant->flags, .max_keys = 1000, .arena_size = 1 << 20,
+		.segment_size = 64 << 10,
+	};
+
+	ASSERT_EQ(0, alz_setup_as(&self->a, &c));
 	ASSERT_EQ(0, alz_join(&self->b, self->a.cache));
 	memset(self->key, 'k', sizeof(self->key) - 1);
 	snprintf(self->name, sizeof(self->name), "fault-more-%d", getpid());
@@ -30,6 +47,19 @@ FIXTURE_TEARDOWN(more)
 {
 	alz_leave(&self->b);
 	alz_leave(&self->a);
+}
+
+TEST_F(more, large_caches_are_made_filled_and_read)
+{
+	struct asynclazy_create c = {
+		.flags = variant->flags, .max_keys = 200000, .arena_size = 4 << 20,
+		.segment_size = 2 << 20,
+	};
+
+	alz_leave(&self->b);
+	ASSERT_EQ(0, alz_setup_as(&self->b, &c));
+	ASSERT_EQ(0, alz_set(&self->b, "k", "value"));
+	EXPECT_TRUE(alz_has(&self->b, "k", "value"));
 }
 
 TEST_F(more, long_keys_are_set_claimed_and_invalidated)
@@ -120,7 +150,7 @@ TEST_F(more, a_name_is_made_opened_and_taken_away)
 	ASSERT_LE(0, device);
 	/* one that failed is not there: the next one is the first */
 	ASSERT_EQ(0, alz_create(device, &c, self->name,
-				ASYNCLAZY_CREATE_STABLE | ASYNCLAZY_CREATE_EXCLUSIVE, 100, 1 << 16));
+				variant->flags | ASYNCLAZY_CREATE_EXCLUSIVE, 100, 1 << 16));
 	EXPECT_EQ(1, c.out_created);
 	close(c.out_fd);
 	fd = alz_open(device, self->name, ASYNCLAZY_OPEN_WRITE);
@@ -152,6 +182,126 @@ TEST_F(more, errors_of_each_class_are_told)
 		EXPECT_EQ(ASYNCLAZY_RESULT_FAILED, self->e.result);
 		EXPECT_EQ(EIO, self->e.error);
 	}
+}
+
+/* A page of its own that nobody has touched: the kernel comes to it first. */
+static void *untouched(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+TEST_F(more, a_value_whose_pages_are_not_there_yet)
+{
+	__u64 ticket = alz_ticket(&self->a, "k");
+	void *value = untouched(8192);
+	struct alz_found f;
+
+	ASSERT_NE(NULL, value);
+	ASSERT_EQ(0, alz_publish_bytes(&self->a, ticket, value, 8000, 0, NULL));
+	munmap(value, 8192);
+	value = untouched(8192);
+	ASSERT_NE(NULL, value);
+	ASSERT_EQ(0, alz_set_bytes(&self->a, "set", value, 8000, 0, NULL));
+	munmap(value, 8192);
+	alz_find(&self->b, "k", 1, &f);
+	EXPECT_EQ(8000, f.value_size);
+	alz_find(&self->b, "set", 3, &f);
+	EXPECT_EQ(8000, f.value_size);
+}
+
+TEST_F(more, memfds_are_published_set_and_opened)
+{
+	__u64 ticket = alz_ticket(&self->a, "k"), size;
+	int memfd = alz_memfd("value", 5, ALZ_SEALS), fd;
+	struct asynclazy_publish p;
+	struct asynclazy_set s;
+	char text[8];
+
+	ASSERT_LE(0, memfd);
+	ASSERT_EQ(0, alz_publish_memfd(&self->a, ticket, memfd, 5, 0, &p));
+	ASSERT_EQ(0, alz_set_memfd(&self->a, "set", memfd, 5, &s));
+	ASSERT_EQ(0, alz_stats(self->a.cache, &self->s));
+	EXPECT_EQ(2, self->s.out_memfds);
+	EXPECT_EQ(10, self->s.out_memfd_bytes);
+	fd = alz_memfd_of(&self->b, p.out_generation, &size);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(5, pread(fd, text, sizeof(text), 0));
+	EXPECT_EQ(0, memcmp(text, "value", 5));
+	close(fd);
+	fd = alz_memfd_of(&self->b, s.out_generation, &size);
+	ASSERT_LE(0, fd);
+	close(fd);
+	ASSERT_EQ(0, alz_invalidate(&self->a, "k", NULL));
+	ASSERT_EQ(0, alz_invalidate(&self->a, "set", NULL));
+	ASSERT_EQ(0, alz_stats(self->a.cache, &self->s));
+	EXPECT_EQ(0, self->s.out_memfds + self->s.out_memfd_bytes);
+	close(memfd);
+}
+
+TEST_F(more, a_memfd_that_is_not_kept_reaches_who_waits)
+{
+	__u64 ticket = alz_ticket(&self->a, "k"), size;
+	int memfd = alz_memfd("value", 5, ALZ_SEALS), fd, wait;
+	struct asynclazy_publish p;
+
+	ASSERT_LE(0, memfd);
+	ASSERT_EQ(0, alz_claim_event(&self->b, "k", EVENT, 1, &self->c));
+	wait = alz_waitfd(&self->b, "k", 0, 2);
+	ASSERT_LE(0, wait);
+	ASSERT_EQ(0, alz_publish_memfd(&self->a, ticket, memfd, 5, ASYNCLAZY_VALUE_UNKEPT, &p));
+	close(memfd);
+	ASSERT_EQ(0, alz_event(&self->b, &self->e));
+	EXPECT_EQ(ASYNCLAZY_RESULT_HIT, self->e.result);
+	fd = alz_memfd_of(&self->b, self->e.generation, &size);
+	ASSERT_LE(0, fd);
+	close(fd);
+	ASSERT_EQ(0, alz_read_waitfd(wait, &self->e, ALZ_SOON_MS));
+	EXPECT_EQ(ASYNCLAZY_NO_RECORD, self->e.offset);
+	close(wait);
+}
+
+TEST_F(more, values_that_push_out_others)
+{
+	static char value[30000];
+	char key[16];
+	int i;
+
+	if (variant->flags & ASYNCLAZY_CREATE_STABLE)
+		SKIP(return, "a STABLE cache keeps them");
+	for (i = 0; i < 50; i++) {
+		int memfd = alz_memfd(value, sizeof(value), ALZ_SEALS);
+
+		snprintf(key, sizeof(key), "k%d", i);
+		ASSERT_EQ(0, alz_set_bytes(&self->a, key, value, sizeof(value), 0, NULL));
+		/* read, so that some of them are kept */
+		ASSERT_EQ(0, alz_claim(&self->b, key, INIT, &self->c));
+		EXPECT_EQ(ASYNCLAZY_RESULT_HIT, self->c.out_result);
+		snprintf(key, sizeof(key), "m%d", i);
+		ASSERT_EQ(0, alz_set_memfd(&self->a, key, memfd, sizeof(value), NULL));
+		close(memfd);
+	}
+	ASSERT_EQ(0, alz_stats(self->a.cache, &self->s));
+	EXPECT_LT(0, self->s.out_evictions);
+	EXPECT_GE(1 << 20, self->s.out_arena_allocated + self->s.out_memfd_bytes);
+}
+
+TEST_F(more, claims_and_publishes_set_pins)
+{
+	struct asynclazy_publish p = {
+		.size = sizeof(p), .ticket = alz_ticket(&self->a, "k"),
+		.value = (uintptr_t)"value", .value_size = 5, .pin = 1,
+	};
+
+	if (variant->flags & ASYNCLAZY_CREATE_STABLE)
+		SKIP(return, "a STABLE cache has none");
+	ASSERT_EQ(0, alz_call(self->a.client, ASYNCLAZY_IOC_PUBLISH, &p));
+	EXPECT_EQ(p.out_offset | ASYNCLAZY_PIN_SET, self->a.pins[0]);
+	alz_claim_fill(&self->b, &self->c, "k", 1, INIT);
+	self->c.pin = 2;
+	ASSERT_EQ(0, alz_claim_raw(&self->b, &self->c));
+	EXPECT_EQ(p.out_offset | ASYNCLAZY_PIN_SET, self->b.pins[1]);
 }
 
 TEST_HARNESS_MAIN

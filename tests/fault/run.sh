@@ -15,10 +15,10 @@ usage: tests/fault/run.sh [option...] [PROGRAM...]      (default: all programs)
   --timeout S   seconds for all (default 1200; with ALZ_FULL=1 8 hours)
 
 Programs are those of tests/kselftest and tests/fault (claim_test, ...), built by
-`make fault`. A slice takes each place in each call once, in whichever test
-comes to it first, and one drawn allocation of each test, and leaves out
-interleave_test and race_test, which are slow and make no call of their own; with ALZ_FULL=1 each
-test runs with its first allocation failing, its second, ... until it passes
+`make fault`. A slice takes those that come to each call and each form of a wait, and
+of them each place in each call once, in whichever test comes to it first, and one
+drawn allocation of each test. With ALZ_FULL=1 each test of each program but
+huge_test runs with its first allocation failing, its second, ... until it passes
 without a fault, and the same with copies.
 
 Environment: BUILD (default build), ALZ_FULL=1

@@ -25,6 +25,7 @@ FIXTURE(abi) {
 	int serial;
 	char key[32];
 	char text[ASYNCLAZY_DETAIL_MAX];
+	struct asynclazy_word word;
 	int out_fd;		/* that the last call made, to be closed */
 };
 
@@ -37,14 +38,12 @@ struct call {
 	int (*prepare)(FIXTURE_DATA(abi) *self, void *arg);
 	size_t fd_offset;	/* of out_fd, or 0 */
 	struct member reserved[6];
-	struct member out[24];
+	struct member out[48];
 };
 
 #define M(type, member) \
 	offsetof(struct asynclazy_##type, member), sizeof(((struct asynclazy_##type *)0)->member)
 #define RESERVED(type, member)		{ M(type, member), -EINVAL, -EINVAL }
-#define UNSERVED(type, member)		{ M(type, member), -EOPNOTSUPP, -EOPNOTSUPP }
-#define EITHER(type, member)		{ M(type, member), -EOPNOTSUPP, -EINVAL }
 #define OUT(type, member)		{ M(type, member), 0, 0 }
 #define ON(kind)			(1U << (kind))
 
@@ -187,6 +186,71 @@ static int prepare_invalidate(FIXTURE_DATA(abi) *self, void *arg)
 	return alz_set(&self->a, self->key, "value");
 }
 
+static int prepare_expire(FIXTURE_DATA(abi) *self, void *arg)
+{
+	struct asynclazy_expire *e = arg;
+
+	e->key = (uintptr_t)fresh(self);
+	e->key_size = strlen(self->key);
+	e->hash = alz_hash(&self->a, self->key, e->key_size);
+	return alz_set(&self->a, self->key, "value");
+}
+
+/* It has another value, so that it never waits. */
+static int prepare_wait(FIXTURE_DATA(abi) *self, void *arg)
+{
+	struct asynclazy_wait *w = arg;
+
+	self->word = (struct asynclazy_word){
+		(uintptr_t)&self->serial, self->serial + 1, ASYNCLAZY_WORD_ADDRESS,
+	};
+	w->flags = BLOCK;
+	w->words = (uintptr_t)&self->word;
+	w->count = 1;
+	return 0;
+}
+
+static int prepare_wake(FIXTURE_DATA(abi) *self, void *arg)
+{
+	struct asynclazy_wake *w = arg;
+
+	w->flags = ASYNCLAZY_WORD_ADDRESS;
+	w->word = (uintptr_t)&self->serial;
+	return 0;
+}
+
+static int prepare_memfd(FIXTURE_DATA(abi) *self, void *arg)
+{
+	struct asynclazy_value *v = arg;
+	struct asynclazy_set s;
+	int fd = alz_memfd("value", 5, ALZ_SEALS), err;
+
+	if (fd < 0)
+		return fd;
+	err = alz_set_memfd(&self->a, fresh(self), fd, 5, &s);
+	close(fd);
+	v->generation = s.out_generation;
+	return err;
+}
+
+static int prepare_extend(FIXTURE_DATA(abi) *self, void *arg)
+{
+	struct asynclazy_extend *e = arg;
+
+	e->ticket = alz_ticket(&self->a, fresh(self));
+	return e->ticket ? 0 : -EIO;
+}
+
+static int prepare_flight(FIXTURE_DATA(abi) *self, void *arg)
+{
+	struct asynclazy_flight *f = arg;
+
+	f->key = (uintptr_t)fresh(self);
+	f->key_size = strlen(self->key);
+	f->hash = alz_hash(&self->a, self->key, f->key_size);
+	return alz_ticket(&self->a, self->key) ? 0 : -EIO;
+}
+
 #define CALL(NAME, type, known, on, prepare_fn)				\
 	.name = #NAME, .nr = ASYNCLAZY_IOC_##NAME,			\
 	.size = sizeof(struct asynclazy_##type), .flags = known,	\
@@ -202,7 +266,8 @@ static const struct call calls[] = {
 		   OUT(info, out_tickets_max) } },
 	{ CALL(CREATE, create, ASYNCLAZY_CREATE_FLAGS, ON(DEVICE), prepare_create),
 	  .fd_offset = offsetof(struct asynclazy_create, out_fd),
-	  .reserved = { RESERVED(create, reserved) },
+	  .reserved = { RESERVED(create, reserved), RESERVED(create, stale_ttl),
+			RESERVED(create, dead_ttl) },
 	  .out = { OUT(create, out_fd), OUT(create, out_created),
 		   OUT(create, out_cache_id) } },
 	{ CALL(OPEN, open, ASYNCLAZY_OPEN_FLAGS, ON(DEVICE), prepare_open),
@@ -213,8 +278,8 @@ static const struct call calls[] = {
 	  .reserved = { RESERVED(unlink, reserved), RESERVED(unlink, pad) } },
 	{ CALL(ATTACH, attach, 0, ON(CACHE), prepare_nothing),
 	  .fd_offset = offsetof(struct asynclazy_attach, out_fd),
-	  .reserved = { RESERVED(attach, reserved), RESERVED(attach, pad) },
-	  .out = { OUT(attach, out_fd) } },
+	  .reserved = { RESERVED(attach, reserved) },
+	  .out = { OUT(attach, out_fd), OUT(attach, out_lock_id) } },
 	{ CALL(GEOMETRY, geometry, 0, ON(CACHE) | ON(CLIENT), prepare_nothing),
 	  .reserved = { RESERVED(geometry, reserved) },
 	  .out = { OUT(geometry, out_abi_version), OUT(geometry, out_flags),
@@ -223,7 +288,9 @@ static const struct call calls[] = {
 		   OUT(geometry, out_table_size), OUT(geometry, out_arena_size),
 		   OUT(geometry, out_segment_size), OUT(geometry, out_value_max),
 		   OUT(geometry, out_key_max), OUT(geometry, out_mode),
-		   OUT(geometry, out_uid), OUT(geometry, out_access) } },
+		   OUT(geometry, out_uid), OUT(geometry, out_access),
+		   OUT(geometry, out_visited_size), OUT(geometry, out_pins_size),
+		   OUT(geometry, out_budget), OUT(geometry, out_words_size) } },
 	{ CALL(STATS, stats, 0, ON(CACHE) | ON(CLIENT), prepare_nothing),
 	  .reserved = { RESERVED(stats, reserved) },
 	  .out = { OUT(stats, out_claims), OUT(stats, out_hits), OUT(stats, out_tickets),
@@ -235,18 +302,30 @@ static const struct call calls[] = {
 		   OUT(stats, out_keys), OUT(stats, out_errors),
 		   OUT(stats, out_initializing), OUT(stats, out_arena_used),
 		   OUT(stats, out_arena_allocated), OUT(stats, out_clients),
-		   OUT(stats, out_tickets_now), OUT(stats, out_waits_now) } },
+		   OUT(stats, out_tickets_now), OUT(stats, out_waits_now),
+		   OUT(stats, out_evictions), OUT(stats, out_reinsertions),
+		   OUT(stats, out_expired), OUT(stats, out_unkept),
+		   OUT(stats, out_reclaims), OUT(stats, out_waited),
+		   OUT(stats, out_memfds), OUT(stats, out_memfd_bytes),
+		   OUT(stats, out_segments), OUT(stats, out_segments_free),
+		   OUT(stats, out_segments_open), OUT(stats, out_segments_full),
+		   OUT(stats, out_segments_held), OUT(stats, out_pins_now),
+		   OUT(stats, out_late), OUT(stats, out_revoked),
+		   OUT(stats, out_unaccepted), OUT(stats, out_extends),
+		   OUT(stats, out_queued), OUT(stats, out_held),
+		   OUT(stats, out_refreshes), OUT(stats, out_broken),
+		   OUT(stats, out_wakes) } },
 	{ CALL(CLAIM, claim, ASYNCLAZY_CLAIM_FLAGS, ON(CLIENT), prepare_claim),
-	  .reserved = { RESERVED(claim, reserved), RESERVED(claim, pad),
-			UNSERVED(claim, parent) },
+	  .reserved = { RESERVED(claim, reserved), RESERVED(claim, pin) },
 	  .out = { OUT(claim, out_result), OUT(claim, out_fd), OUT(claim, out_error),
 		   OUT(claim, out_detail_size), OUT(claim, out_ticket),
 		   OUT(claim, out_generation), OUT(claim, out_offset),
 		   OUT(claim, out_attempt) } },
-	{ CALL(PUBLISH, publish, 0, ON(CLIENT), prepare_publish),
-	  .reserved = { RESERVED(publish, reserved), RESERVED(publish, pad),
-			UNSERVED(publish, stale_ttl), UNSERVED(publish, dead_ttl),
-			EITHER(publish, value_fd) },
+	/* of the two flags, each wants more than is given here: see memfd_test */
+	{ CALL(PUBLISH, publish, ASYNCLAZY_VALUE_FLAGS, ON(CLIENT), prepare_publish),
+	  .reserved = { RESERVED(publish, reserved), RESERVED(publish, pin),
+			RESERVED(publish, stale_ttl), RESERVED(publish, dead_ttl),
+			RESERVED(publish, value_fd) },
 	  .out = { OUT(publish, out_generation), OUT(publish, out_offset) } },
 	{ CALL(FAIL, fail, 0, ON(CLIENT), prepare_fail),
 	  .reserved = { RESERVED(fail, reserved) },
@@ -258,9 +337,9 @@ static const struct call calls[] = {
 	{ CALL(FETCH, fetch, 0, ON(CLIENT), prepare_fetch),
 	  .reserved = { RESERVED(fetch, reserved) },
 	  .out = { OUT(fetch, out_detail_size) } },
-	{ CALL(SET, set, 0, ON(CLIENT), prepare_set),
-	  .reserved = { RESERVED(set, reserved), UNSERVED(set, stale_ttl),
-			UNSERVED(set, dead_ttl), EITHER(set, value_fd) },
+	{ CALL(SET, set, ASYNCLAZY_VALUE_FD, ON(CLIENT), prepare_set),
+	  .reserved = { RESERVED(set, reserved), RESERVED(set, stale_ttl),
+			RESERVED(set, dead_ttl), RESERVED(set, value_fd) },
 	  .out = { OUT(set, out_generation), OUT(set, out_offset) } },
 	{ CALL(INVALIDATE, invalidate, 0, ON(CLIENT), prepare_invalidate),
 	  .reserved = { RESERVED(invalidate, reserved) },
@@ -268,6 +347,32 @@ static const struct call calls[] = {
 	{ CALL(CLEAR, clear, 0, ON(CLIENT), prepare_nothing),
 	  .reserved = { RESERVED(clear, reserved) },
 	  .out = { OUT(clear, out_count) } },
+	{ CALL(MEMFD, value, 0, ON(CLIENT), prepare_memfd),
+	  .fd_offset = offsetof(struct asynclazy_value, out_fd),
+	  .reserved = { RESERVED(value, reserved), RESERVED(value, pad) },
+	  .out = { OUT(value, out_fd), OUT(value, out_value_size) } },
+	{ CALL(EXTEND, extend, 0, ON(CLIENT), prepare_extend),
+	  .reserved = { RESERVED(extend, reserved), RESERVED(extend, pad) },
+	  .out = { OUT(extend, out_until), OUT(extend, out_waiters) } },
+	{ CALL(FLIGHT, flight, 0, ON(CLIENT), prepare_flight),
+	  .reserved = { RESERVED(flight, reserved) },
+	  .out = { OUT(flight, out_flags), OUT(flight, out_owner), OUT(flight, out_attempt),
+		   OUT(flight, out_waiters), OUT(flight, out_queue),
+		   OUT(flight, out_generation),
+		   OUT(flight, out_started), OUT(flight, out_granted),
+		   OUT(flight, out_until), OUT(flight, out_done), OUT(flight, out_total),
+		   OUT(flight, out_detail_size), OUT(flight, out_error),
+		   OUT(flight, out_failures), OUT(flight, out_retry) } },
+	{ CALL(EXPIRE, expire, 0, ON(CLIENT), prepare_expire),
+	  .reserved = { RESERVED(expire, reserved) },
+	  .out = { OUT(expire, out_count) } },
+	{ CALL(WAIT, wait, BLOCK | EVENT | WAITFD, ON(CLIENT), prepare_wait),
+	  .fd_offset = offsetof(struct asynclazy_wait, out_fd),
+	  .reserved = { RESERVED(wait, reserved), RESERVED(wait, pad), RESERVED(wait, pad2) },
+	  .out = { OUT(wait, out_result), OUT(wait, out_index), OUT(wait, out_fd) } },
+	{ CALL(WAKE, wake, ASYNCLAZY_WORD_ADDRESS, ON(CLIENT), prepare_wake),
+	  .reserved = { RESERVED(wake, reserved) },
+	  .out = { OUT(wake, out_count) } },
 };
 
 #define MAX_STRUCT 512
@@ -281,7 +386,7 @@ FIXTURE_SETUP(abi)
 	ASSERT_LE(0, self->fd[DEVICE]);
 	snprintf(self->name, sizeof(self->name), "kselftest-abi-%d", getpid());
 	ASSERT_EQ(0, alz_create(self->fd[DEVICE], &c, self->name,
-				ASYNCLAZY_CREATE_STABLE, 500, 1 << 20));
+				ASYNCLAZY_CREATE_STABLE, 500, 8 << 20));
 	ASSERT_EQ(0, alz_join(&self->a, c.out_fd));
 	close(c.out_fd);
 	self->fd[CACHE] = self->a.cache;

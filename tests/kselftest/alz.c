@@ -75,6 +75,18 @@ int alz_open_fds(void)
  * Device and cache calls
  */
 
+/*
+ * What fails may be tried again at once, and who dies may be followed by any number,
+ * unless the test says otherwise: holding off is what trouble_test is for.
+ */
+static void alz_untroubled(struct asynclazy_create *c)
+{
+	if (!c->backoff)
+		c->backoff = ASYNCLAZY_NEVER;
+	if (!c->max_deaths)
+		c->max_deaths = UINT32_MAX;
+}
+
 int alz_create(int device, struct asynclazy_create *c, const char *name,
 	       __u32 flags, __u64 max_keys, __u64 arena_size)
 {
@@ -85,6 +97,7 @@ int alz_create(int device, struct asynclazy_create *c, const char *name,
 	c->name_size = name ? strlen(name) : 0;
 	c->max_keys = max_keys;
 	c->arena_size = arena_size;
+	alz_untroubled(c);
 	ALZ_POISON_RANGE(c, out_fd, out_cache_id);
 	return alz_call(device, ASYNCLAZY_IOC_CREATE, c);
 }
@@ -144,7 +157,7 @@ int alz_geometry(int fd, struct asynclazy_geometry *g)
 {
 	memset(g, 0, sizeof(*g));
 	g->size = sizeof(*g);
-	ALZ_POISON_RANGE(g, out_abi_version, out_access);
+	ALZ_POISON_RANGE(g, out_abi_version, out_budget);
 	return alz_call(fd, ASYNCLAZY_IOC_GEOMETRY, g);
 }
 
@@ -152,7 +165,7 @@ int alz_stats(int fd, struct asynclazy_stats *s)
 {
 	memset(s, 0, sizeof(*s));
 	s->size = sizeof(*s);
-	ALZ_POISON_RANGE(s, out_claims, out_waits_now);
+	ALZ_POISON_RANGE(s, out_claims, out_queued);
 	return alz_call(fd, ASYNCLAZY_IOC_STATS, s);
 }
 
@@ -160,13 +173,40 @@ int alz_stats(int fd, struct asynclazy_stats *s)
  * A client with its mappings
  */
 
+/* A part of the client's mappings, or NULL. */
+static void *alz_map(const struct alz *a, size_t size, int protection, __u64 offset)
+{
+	void *p = mmap(NULL, size, protection, MAP_SHARED, a->client, offset);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* Map all that there is of the cache that a->client is of. */
+int alz_map_all(struct alz *a)
+{
+	struct asynclazy_geometry g;
+	int err = alz_geometry(a->client, &g);
+
+	if (err)
+		return err;
+	a->table_size = g.out_table_size;
+	a->arena_size = g.out_arena_size;
+	a->visited_size = g.out_visited_size;
+	a->header = alz_map(a, a->table_size, PROT_READ, ASYNCLAZY_OFF_TABLE);
+	a->arena = alz_map(a, a->arena_size, PROT_READ, ASYNCLAZY_OFF_ARENA);
+	if (!a->header || !a->arena)
+		return -ENOMEM;
+	if (!g.out_pins_size)
+		return 0;
+	a->visited = alz_map(a, a->visited_size, PROT_READ | PROT_WRITE,
+			     ASYNCLAZY_OFF_VISITED);
+	a->pins = alz_map(a, ASYNCLAZY_PINS_SIZE, PROT_READ | PROT_WRITE, ASYNCLAZY_OFF_PINS);
+	return a->visited && a->pins ? 0 : -ENOMEM;
+}
+
 /* Attach this process to a cache and map it. @a gets a dup of the cache fd. */
 int alz_join(struct alz *a, int cache)
 {
-	struct asynclazy_geometry g;
-	void *table, *arena;
-	int err;
-
 	memset(a, 0, sizeof(*a));
 	a->client = -1;
 	a->cache = fcntl(cache, F_DUPFD_CLOEXEC, 0);
@@ -175,29 +215,13 @@ int alz_join(struct alz *a, int cache)
 	a->client = alz_attach(a->cache);
 	if (a->client < 0)
 		return a->client;
-	err = alz_geometry(a->client, &g);
-	if (err)
-		return err;
-	a->table_size = g.out_table_size;
-	a->arena_size = g.out_arena_size;
-	table = mmap(NULL, a->table_size, PROT_READ, MAP_SHARED, a->client,
-		     ASYNCLAZY_OFF_TABLE);
-	if (table == MAP_FAILED)
-		return -errno;
-	a->header = table;
-	arena = mmap(NULL, a->arena_size, PROT_READ, MAP_SHARED, a->client,
-		     ASYNCLAZY_OFF_ARENA);
-	if (arena == MAP_FAILED)
-		return -errno;
-	a->arena = arena;
-	return 0;
+	return alz_map_all(a);
 }
 
-/* A new anonymous cache with this process as its client. */
-int alz_setup(struct alz *a, __u64 max_keys, __u64 arena_size)
+/* Join a new cache of this kind; @c is filled but for its size. */
+int alz_setup_as(struct alz *a, struct asynclazy_create *c)
 {
 	int device = alz_device(O_RDWR);
-	struct asynclazy_create c;
 	int err;
 
 	memset(a, 0, sizeof(*a));
@@ -205,14 +229,36 @@ int alz_setup(struct alz *a, __u64 max_keys, __u64 arena_size)
 	a->cache = -1;
 	if (device < 0)
 		return device;
-	err = alz_create(device, &c, NULL, ASYNCLAZY_CREATE_STABLE, max_keys,
-			 arena_size);
+	c->size = sizeof(*c);
+	alz_untroubled(c);
+	ALZ_POISON_RANGE(c, out_fd, out_cache_id);
+	err = alz_call(device, ASYNCLAZY_IOC_CREATE, c);
 	close(device);
 	if (err)
 		return err;
-	err = alz_join(a, c.out_fd);
-	close(c.out_fd);
+	err = alz_join(a, c->out_fd);
+	close(c->out_fd);
 	return err;
+}
+
+/* A new anonymous STABLE cache with this process as its client. */
+int alz_setup(struct alz *a, __u64 max_keys, __u64 arena_size)
+{
+	struct asynclazy_create c = {
+		.flags = ASYNCLAZY_CREATE_STABLE,
+		.max_keys = max_keys,
+		.arena_size = arena_size,
+	};
+
+	return alz_setup_as(a, &c);
+}
+
+/* The same of one that recycles its arena. */
+int alz_setup_evicting(struct alz *a, __u64 max_keys, __u64 arena_size)
+{
+	struct asynclazy_create c = { .max_keys = max_keys, .arena_size = arena_size };
+
+	return alz_setup_as(a, &c);
 }
 
 void alz_unmap(struct alz *a)
@@ -221,8 +267,14 @@ void alz_unmap(struct alz *a)
 		munmap((void *)a->header, a->table_size);
 	if (a->arena)
 		munmap((void *)a->arena, a->arena_size);
+	if (a->visited)
+		munmap(a->visited, a->visited_size);
+	if (a->pins)
+		munmap((void *)a->pins, ASYNCLAZY_PINS_SIZE);
 	a->header = NULL;
 	a->arena = NULL;
+	a->visited = NULL;
+	a->pins = NULL;
 }
 
 void alz_leave(struct alz *a)
@@ -433,4 +485,85 @@ int alz_clear(const struct alz *a, __u64 *count)
 	err = alz_call(a->client, ASYNCLAZY_IOC_CLEAR, &c);
 	*count = c.out_count;
 	return err;
+}
+
+/*
+ * Values in memfds
+ */
+
+/* A memfd with these bytes and seals; @value NULL: zeros, not touched. */
+int alz_flight(const struct alz *a, const char *key, struct asynclazy_flight *f)
+{
+	memset(f, 0, sizeof(*f));
+	f->size = sizeof(*f);
+	f->key = (uintptr_t)key;
+	f->key_size = strlen(key);
+	f->hash = alz_hash(a, key, f->key_size);
+	ALZ_POISON_RANGE(f, out_owner, out_total);
+	return alz_call(a->client, ASYNCLAZY_IOC_FLIGHT, f);
+}
+
+int alz_memfd(const void *value, __u64 size, int seals)
+{
+	int fd = memfd_create("kselftest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, size) ||
+	    (value && size && pwrite(fd, value, size, 0) != (ssize_t)size) ||
+	    (seals && fcntl(fd, F_ADD_SEALS, seals))) {
+		close(fd);
+		return -errno;
+	}
+	return fd;
+}
+
+int alz_publish_memfd(const struct alz *a, __u64 ticket, int fd, __u64 size,
+		      __u32 flags, struct asynclazy_publish *p)
+{
+	struct asynclazy_publish own;
+
+	if (!p)
+		p = &own;
+	memset(p, 0, sizeof(*p));
+	p->size = sizeof(*p);
+	p->flags = ASYNCLAZY_VALUE_FD | flags;
+	p->ticket = ticket;
+	p->value_fd = fd;
+	p->value_size = size;
+	ALZ_POISON_RANGE(p, out_generation, out_offset);
+	return alz_call(a->client, ASYNCLAZY_IOC_PUBLISH, p);
+}
+
+int alz_set_memfd(const struct alz *a, const char *key, int fd, __u64 size,
+		  struct asynclazy_set *s)
+{
+	struct asynclazy_set own;
+
+	if (!s)
+		s = &own;
+	memset(s, 0, sizeof(*s));
+	s->size = sizeof(*s);
+	s->flags = ASYNCLAZY_VALUE_FD;
+	s->key = (uintptr_t)key;
+	s->key_size = strlen(key);
+	s->hash = alz_hash(a, key, strlen(key));
+	s->value_fd = fd;
+	s->value_size = size;
+	ALZ_POISON_RANGE(s, out_generation, out_offset);
+	return alz_call(a->client, ASYNCLAZY_IOC_SET, s);
+}
+
+/* A descriptor of the memfd of a generation, or -errno. */
+int alz_memfd_of(const struct alz *a, __u64 generation, __u64 *size)
+{
+	struct asynclazy_value v = { .size = sizeof(v), .generation = generation };
+	int err;
+
+	ALZ_POISON_RANGE(&v, out_fd, out_fd);
+	ALZ_POISON_RANGE(&v, out_value_size, out_value_size);
+	err = alz_call(a->client, ASYNCLAZY_IOC_MEMFD, &v);
+	if (size)
+		*size = v.out_value_size;
+	return err ? err : v.out_fd;
 }

@@ -53,6 +53,8 @@
 #define WAITFD		ASYNCLAZY_CLAIM_FD
 #define FOLLOW		ASYNCLAZY_CLAIM_FOLLOW
 
+#define ALZ_SEALS	(F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK)
+
 #define TRANSIENT	ASYNCLAZY_FAIL_TRANSIENT
 #define NEGATIVE	ASYNCLAZY_FAIL_NEGATIVE
 #define PERMANENT	ASYNCLAZY_FAIL_PERMANENT
@@ -69,8 +71,11 @@ struct alz {
 	int client;
 	const struct asynclazy_header *header;
 	const char *arena;
+	unsigned char *visited;	/* NULL in a STABLE cache */
+	volatile __u64 *pins;	/* ours: ASYNCLAZY_PINS_SIZE bytes; NULL as well */
 	size_t table_size;
 	size_t arena_size;
+	size_t visited_size;
 };
 
 /* What a reader of the table finds. */
@@ -120,7 +125,10 @@ int alz_attach(int cache);
 int alz_geometry(int fd, struct asynclazy_geometry *g);
 int alz_stats(int fd, struct asynclazy_stats *s);
 
+int alz_setup_as(struct alz *a, struct asynclazy_create *c);
 int alz_setup(struct alz *a, __u64 max_keys, __u64 arena_size);
+int alz_setup_evicting(struct alz *a, __u64 max_keys, __u64 arena_size);
+int alz_map_all(struct alz *a);
 int alz_join(struct alz *a, int cache);
 void alz_unmap(struct alz *a);
 void alz_leave(struct alz *a);
@@ -152,9 +160,21 @@ int alz_set_bytes(const struct alz *a, const char *key, const void *value,
 		  __u64 size, __u64 ttl, struct asynclazy_set *s);
 int alz_invalidate(const struct alz *a, const char *key, __u32 *count);
 int alz_clear(const struct alz *a, __u64 *count);
+int alz_flight(const struct alz *a, const char *key, struct asynclazy_flight *f);
+int alz_memfd(const void *value, __u64 size, int seals);
+int alz_publish_memfd(const struct alz *a, __u64 ticket, int fd, __u64 size,
+		      __u32 flags, struct asynclazy_publish *p);
+int alz_set_memfd(const struct alz *a, const char *key, int fd, __u64 size,
+		  struct asynclazy_set *s);
+int alz_memfd_of(const struct alz *a, __u64 generation, __u64 *size);
 
 void alz_find(const struct alz *a, const void *key, size_t size,
 	      struct alz_found *found);
+bool alz_read(const struct alz *a, __u32 pin, const void *key, size_t size,
+	      struct alz_found *found);
+void alz_unpin(const struct alz *a, __u32 pin);
+void alz_stamp(void *value, size_t size, __u64 key, __u64 number);
+bool alz_stamped(const void *value, size_t size, __u64 key, __u64 *number);
 __u64 alz_state_of(const struct alz *a, const char *key);
 bool alz_has(const struct alz *a, const char *key, const char *value);
 const struct asynclazy_record *alz_record(const struct alz *a, __u64 offset);
@@ -166,6 +186,8 @@ void alz_snapshot(const struct alz *a, struct alz_state *s);
 bool alz_unchanged(const struct alz *a, const struct alz_state *before);
 bool alz_await_waits(const struct alz *a, __u64 n);
 bool alz_await_clients(const struct alz *a, __u64 n);
+bool alz_await_held(const struct alz *a, __u64 n);
+bool alz_await_late(const struct alz *a, __u64 n);
 bool alz_await_tickets(const struct alz *a, __u64 n);
 
 int alz_poll(int fd, int timeout_ms);

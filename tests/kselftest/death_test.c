@@ -507,21 +507,23 @@ static int latency(struct alz *a, size_t touch, int rounds, __u64 *median, __u64
 
 TEST_F_TIMEOUT(death, the_next_has_the_ticket_at_once, 900)	/* K8 */
 {
-	size_t large = alz_full() ? 4ULL << 30 : 512ULL << 20;
+	/* a debug kernel takes minutes to touch as much, and its times tell nothing */
+	size_t large = alz_debug_kernel() ? 16 << 20 : alz_full() ? 4ULL << 30 : 512ULL << 20;
+	__u64 limit = (alz_debug_kernel() ? 200 : 20) * ALZ_MSEC;
 	long free = sysconf(_SC_AVPHYS_PAGES) * 4096;
 	__u64 median, worst;
 
 	ASSERT_EQ(0, latency(&self->a, 0, 21, &median, &worst));
 	TH_LOG("kill to hand-over: median %llu us, worst of 21 %llu us",
 	       median / 1000, worst / 1000);
-	EXPECT_GT(20 * ALZ_MSEC, median);	/* emulated; < 1 ms where it is not */
+	EXPECT_GT(limit, median);	/* emulated; < 1 ms where it is not */
 
 	while (large > (size_t)free * 3 / 4)
 		large /= 2;
 	ASSERT_EQ(0, latency(&self->a, large, 3, &median, &worst));
 	TH_LOG("the same, owner with %zu MiB: median %llu us, worst of 3 %llu us",
 	       large >> 20, median / 1000, worst / 1000);
-	EXPECT_GT(20 * ALZ_MSEC, median);
+	EXPECT_GT(limit, median);
 }
 
 TEST_HARNESS_MAIN

@@ -70,7 +70,8 @@ TEST_F(device, info_tells_the_version_and_the_quotas)	/* K1 */
 	ASSERT_EQ(0, alz_info(&i));
 	EXPECT_EQ(ASYNCLAZY_ABI_VERSION, i.out_abi_version);
 	EXPECT_EQ(ASYNCLAZY_KEY_MAX, i.out_key_max);
-	EXPECT_EQ(ASYNCLAZY_FEATURE_STABLE, i.out_features & ASYNCLAZY_FEATURE_STABLE);
+	EXPECT_EQ(ASYNCLAZY_FEATURE_STABLE | ASYNCLAZY_FEATURE_RECYCLE |
+		  ASYNCLAZY_FEATURE_MEMFD | ASYNCLAZY_FEATURE_REFRESH, i.out_features);
 	EXPECT_EQ(64, i.out_caches_max);
 	EXPECT_EQ(1048576, i.out_waits_max);
 	EXPECT_EQ(65536, i.out_tickets_max);
@@ -99,6 +100,9 @@ TEST_F(device, an_anonymous_cache_is_made)		/* K1 */
 	EXPECT_LE(ASYNCLAZY_HEADER_SIZE + g.out_slots * 8, g.out_table_size);
 	EXPECT_EQ(0, g.out_table_size % 4096);
 	EXPECT_EQ(ARENA, g.out_arena_size);
+	EXPECT_EQ(ARENA, g.out_budget);
+	EXPECT_EQ(0, g.out_visited_size);
+	EXPECT_EQ(0, g.out_pins_size);
 	EXPECT_EQ(1 << 20, g.out_segment_size);
 	EXPECT_LT(0, g.out_value_max);
 	EXPECT_GT(g.out_segment_size, g.out_value_max);
@@ -212,10 +216,68 @@ TEST_F(device, an_impossible_geometry_is_refused)	/* K1 */
 	EXPECT_EQ(before.out_bytes_used, after.out_bytes_used);
 }
 
-TEST_F(device, only_stable_caches_are_served)		/* K1 */
+TEST_F(device, a_cache_that_is_not_stable_has_8_segments)	/* K1, L13 */
 {
-	EXPECT_EQ(-EOPNOTSUPP, alz_create(self->fd, &self->c, self->name, 0, KEYS, ARENA));
-	EXPECT_EQ(-ENOENT, alz_open(self->fd, self->name, READ));
+	static const struct {
+		__u64 arena, segment, budget, out_segment;
+	} cases[] = {
+		{ 1, 0, 512 << 10, 64 << 10 },
+		{ 1 << 20, 0, 1 << 20, 64 << 10 },
+		{ 4 << 20, 0, 4 << 20, 256 << 10 },
+		{ 32 << 20, 0, 32 << 20, 1 << 20 },
+		{ 1, 128 << 10, 1 << 20, 128 << 10 },
+		{ (1 << 20) + 1, 64 << 10, (1 << 20) + (64 << 10), 64 << 10 },
+	};
+	struct asynclazy_geometry g;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct asynclazy_create c = {
+			.size = sizeof(c), .max_keys = KEYS,
+			.arena_size = cases[i].arena, .segment_size = cases[i].segment,
+		};
+
+		ASSERT_EQ(0, alz_call(self->fd, ASYNCLAZY_IOC_CREATE, &c));
+		ASSERT_EQ(0, alz_geometry(c.out_fd, &g));
+		EXPECT_EQ(0, g.out_flags);
+		EXPECT_EQ(ASYNCLAZY_FEATURE_RECYCLE | ASYNCLAZY_FEATURE_MEMFD |
+			  ASYNCLAZY_FEATURE_REFRESH, g.out_features);
+		EXPECT_EQ(cases[i].budget, g.out_budget) TH_LOG("case %u", i);
+		EXPECT_EQ(cases[i].out_segment, g.out_segment_size) TH_LOG("case %u", i);
+		EXPECT_LT(g.out_budget, g.out_arena_size);
+		EXPECT_EQ(ASYNCLAZY_PINS_SIZE, g.out_pins_size);
+		EXPECT_LE(g.out_slots / ASYNCLAZY_BUCKET_SLOTS, g.out_visited_size);
+		close(c.out_fd);
+	}
+}
+
+TEST_F(device, a_time_to_live_has_no_part_without_the_first)	/* K1 */
+{
+	static const struct {
+		__u64 ttl, stale, dead;
+		int err;
+	} cases[] = {
+		{ 1, 1, 1, 0 },
+		{ 1, 0, 1, 0 },
+		{ ASYNCLAZY_NEVER, ASYNCLAZY_NEVER, ASYNCLAZY_NEVER, 0 },
+		{ 0, 1, 0, -EINVAL },
+		{ 0, 0, 1, -EINVAL },
+		{ 0, ASYNCLAZY_NEVER, 0, -EINVAL },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct asynclazy_create c = {
+			.size = sizeof(c), .max_keys = KEYS, .arena_size = ARENA,
+			.ttl = cases[i].ttl, .stale_ttl = cases[i].stale,
+			.dead_ttl = cases[i].dead,
+		};
+
+		EXPECT_EQ(cases[i].err, alz_call(self->fd, ASYNCLAZY_IOC_CREATE, &c))
+			TH_LOG("case %u", i);
+		if (!cases[i].err)
+			close(c.out_fd);
+	}
 }
 
 TEST_F(device, names_have_1_to_255_bytes)		/* K1 */

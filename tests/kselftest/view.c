@@ -94,6 +94,121 @@ __u64 alz_state_of(const struct alz *a, const char *key)
 	return f.state;
 }
 
+/* Whether a slot leads to a record of this tag. */
+static bool alz_slot_may(__u64 w, __u64 tag)
+{
+	return (w & ASYNCLAZY_SLOT_STATE_MASK) >= ASYNCLAZY_SLOT_FILLED &&
+	       (w >> ASYNCLAZY_SLOT_TAG_SHIFT & ((1 << ASYNCLAZY_SLOT_TAG_BITS) - 1)) == tag;
+}
+
+/*
+ * The same as the uAPI header wants it of those who read what may go: with the
+ * n-th pin, from 1, which stays set if there is a value.
+ */
+static bool alz_look_pinned(const struct alz *a, __u32 n, __u64 bucket, __u64 hash,
+			    const void *key, size_t size, struct alz_found *found)
+{
+	const __u64 *slot = alz_slots(a) + bucket * ASYNCLAZY_BUCKET_SLOTS;
+	__u64 tag = hash >> ASYNCLAZY_HASH_TAG_SHIFT;
+	volatile __u64 *pin = a->pins + n - 1;
+	const struct asynclazy_record *r;
+	__u64 w, again;
+	int i;
+
+	for (i = 0; i < ASYNCLAZY_BUCKET_SLOTS; i++) {
+		w = __atomic_load_n(&slot[i], __ATOMIC_RELAXED);
+		while (alz_slot_may(w, tag)) {
+			found->offset = (w >> ASYNCLAZY_SLOT_OFFSET_SHIFT) <<
+				a->header->granule_shift;
+			*pin = found->offset | ASYNCLAZY_PIN_SET;
+			__asm__ __volatile__("" : : : "memory");
+			again = __atomic_load_n(&slot[i], __ATOMIC_RELAXED);
+			if (again == w)
+				break;
+			w = again;
+		}
+		if (!alz_slot_may(w, tag))
+			continue;
+		r = alz_record(a, found->offset);
+		if (r->hash != hash || r->key_size != size || memcmp(r + 1, key, size))
+			continue;
+		if (!(a->visited[bucket] & 1 << i))
+			__atomic_fetch_or(&a->visited[bucket], 1 << i, __ATOMIC_RELAXED);
+		found->state = w & ASYNCLAZY_SLOT_STATE_MASK;
+		found->word = w;
+		found->record = r;
+		found->value = alz_record_value(r);
+		found->value_size = r->value_size;
+		return true;
+	}
+	return false;
+}
+
+/* Whether there is a value, or an error, which is ours until alz_unpin(). */
+bool alz_read(const struct alz *a, __u32 pin, const void *key, size_t size,
+	      struct alz_found *found)
+{
+	__u64 hash = alz_hash(a, key, size);
+	__u64 tag = hash >> ASYNCLAZY_HASH_TAG_SHIFT;
+	__u64 mask = a->header->bucket_count - 1;
+	__u64 first = hash & mask;
+
+	memset(found, 0, sizeof(*found));
+	if (alz_look_pinned(a, pin, first, hash, key, size, found) ||
+	    alz_look_pinned(a, pin, first ^ (((tag * ASYNCLAZY_TAG_SPREAD) | 1) & mask),
+			    hash, key, size, found))
+		return true;
+	alz_unpin(a, pin);
+	return false;
+}
+
+void alz_unpin(const struct alz *a, __u32 pin)
+{
+	__atomic_store_n(a->pins + pin - 1, 0, __ATOMIC_RELEASE);
+}
+
+/*
+ * Values that prove themselves: key, number, and bytes that follow from both
+ */
+
+#define ALZ_STAMP_MIN	16
+
+void alz_stamp(void *value, size_t size, __u64 key, __u64 number)
+{
+	__u64 seed = key << 32 ^ number, word;
+	size_t at = ALZ_STAMP_MIN;
+
+	memcpy(value, &key, 8);
+	memcpy((char *)value + 8, &number, 8);
+	for (; at < size; at += 8) {
+		word = alz_rand(&seed);
+		memcpy((char *)value + at, &word, size - at < 8 ? size - at : 8);
+	}
+}
+
+/* Whether it is one of this key's values, and if so its number. */
+bool alz_stamped(const void *value, size_t size, __u64 key, __u64 *number)
+{
+	__u64 is, n, seed, word;
+	size_t at;
+
+	if (size < ALZ_STAMP_MIN)
+		return false;
+	memcpy(&is, value, 8);
+	memcpy(&n, (const char *)value + 8, 8);
+	if (is != key)
+		return false;
+	seed = key << 32 ^ n;
+	for (at = ALZ_STAMP_MIN; at < size; at += 8) {
+		word = alz_rand(&seed);
+		if (memcmp((const char *)value + at, &word, size - at < 8 ? size - at : 8))
+			return false;
+	}
+	if (number)
+		*number = n;
+	return true;
+}
+
 /* Whether a reader finds this value. */
 bool alz_has(const struct alz *a, const char *key, const char *value)
 {
@@ -204,6 +319,16 @@ bool alz_await_waits(const struct alz *a, __u64 n)
 bool alz_await_clients(const struct alz *a, __u64 n)
 {
 	return alz_await_stat(a, offsetof(struct asynclazy_stats, out_clients), n);
+}
+
+bool alz_await_held(const struct alz *a, __u64 n)
+{
+	return alz_await_stat(a, offsetof(struct asynclazy_stats, out_segments_held), n);
+}
+
+bool alz_await_late(const struct alz *a, __u64 n)
+{
+	return alz_await_stat(a, offsetof(struct asynclazy_stats, out_late), n);
 }
 
 bool alz_await_tickets(const struct alz *a, __u64 n)

@@ -16,7 +16,8 @@
  * that is modelled stands for any of a million.
  *
  * Left out: CLEAR (it is INVALIDATE of one key after the other), quotas, memory
- * that runs out, TTLs, other keys, and the table, which the explorer has.
+ * that runs out, TTLs and leases, which refresh.pml has, other keys, and the table,
+ * which the explorer has.
  *
  * The invariants of the design, as they are checked:
  *   I1	believe(): when a client learns of its ticket, no other client has one
@@ -70,9 +71,9 @@
 bit ticks;		/* the timer is at it */
 
 /*
- * The design's accept deadline, which the core does not have yet: an offer that
- * its waiter has not read in time goes to the next. The waiter may still read
- * of it; its ticket is stale then, so that I1 is about whole tickets.
+ * The accept deadline, put more harshly than it is: an offer that its waiter has not
+ * read in time goes to the next. The waiter may still read of it; its ticket is stale
+ * then, so that I1 is about whole tickets. In the core it waits on: see refresh.pml.
  */
 active proctype timer()
 {

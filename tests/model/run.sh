@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # Checks the models exhaustively, and that each fails when what it is about is
 # taken away:
-#   flight, publish, pin	in Promela, with spin
+#   flight, refresh, publish, pin	in Promela, with spin
 #   explore			the core's real code, by our own explorer
 #   publish, pin .litmus	with herd7, which Debian has not; skipped without
 set -u
@@ -13,7 +13,7 @@ build=$(cd "$top" && mkdir -p "${BUILD:-build}/model" && cd "${BUILD:-build}" &&
 full=${ALZ_FULL:-0}
 case ${1-} in
 -h | --help)
-	echo "usage: [ALZ_FULL=1] tests/model/run.sh [flight|publish|pin|explore|litmus]..."
+	echo "usage: [ALZ_FULL=1] tests/model/run.sh [flight|refresh|publish|pin|explore|litmus]..."
 	exit 0
 	;;
 esac
@@ -25,19 +25,29 @@ for tool in spin patch; do
 	}
 done
 
-n=0 failed=0 skipped=0 all_states=0 all_runs=0
-verdict() { # OK NAME
-	n=$((n + 1))
-	if [ "$1" = 1 ]; then
-		echo "ok $n $2"
-	else
-		failed=$((failed + 1))
-		echo "not ok $n $2"
-	fi
-}
+# shellcheck source=tests/tap.sh
+. "$top/tests/tap.sh"
+all_states=0 all_runs=0
 
 part() { # NAME: whether it was asked for
 	[ ${#parts[@]} = 0 ] || [[ " ${parts[*]} " == *" $1 "* ]]
+}
+
+# patiently FILE COMMAND...: runs it with its output in FILE, and shows the end of
+# that every 20 seconds
+exec {never}<> <(:)
+patiently() {
+	local file=$1 ticker status
+	shift
+	while read -rt 20 -u "$never"; [ $? -gt 128 ]; do
+		echo "# $SECONDS s, ${file#"$build"/model/}: $(tail -n 1 "$file")"
+	done &
+	ticker=$!
+	"$@" >"$file" 2>&1
+	status=$?
+	kill "$ticker"
+	wait "$ticker" 2>/dev/null
+	return $status
 }
 
 # ---- spin -------------------------------------------------------------------
@@ -55,7 +65,7 @@ search() {
 	mkdir -p "$dir"
 	(cd "$dir" && spin -a "$@" "$here/$model.pml" >spin.log 2>&1 &&
 		gcc "$opt" -w "${pan_flags[@]}" -o pan pan.c &&
-		./pan -d >pan.states && ./pan -m100000 "${pan_args[@]}" >pan.log 2>&1)
+		./pan -d >pan.states && patiently "$PWD/pan.log" ./pan -m100000 "${pan_args[@]}")
 	errors=$(sed -n 's/.*errors: \([0-9]*\).*/\1/p' "$dir/pan.log" 2>/dev/null)
 	states=$(sed -n 's/^ *\([0-9]*\) states, stored.*/\1/p' "$dir/pan.log" 2>/dev/null)
 	# out of memory, or too deep: not all was seen
@@ -71,7 +81,8 @@ holds() { # MODEL NAME FLAGS...
 	search "$model$(printf '%s' "$@" | tr -cd 'A-Z0-9_=-')" "$model" "$@"
 	echo "# $model $*: ${states:-no} states, ${errors:-unknown} errors"
 	all_states=$((all_states + ${states:-0}))
-	verdict "$([ "$errors" = 0 ] && [ "${states:-0}" -gt 100 ] && echo 1)" "$name"
+	[ "$errors" = 0 ] && [ "${states:-0}" -gt 100 ]
+	verdict $? "$name"
 }
 
 breaks() { # MODEL NAME FLAGS...
@@ -82,7 +93,8 @@ breaks() { # MODEL NAME FLAGS...
 	opt=-O1
 	echo "# $model $*: ${errors:-unknown} errors," \
 		"$(sed -n 's/^pan:1: //p' "$build/model/$model-broken/pan.log")"
-	verdict "$([ "${errors:-0}" -gt 0 ] && echo 1)" "$name"
+	[ "${errors:-0}" -gt 0 ]
+	verdict $? "$name"
 }
 
 # lines FILE: "proctype line state" of each state that pan lists in it
@@ -112,7 +124,8 @@ covered() { # MODEL DIRS...
 	states=$(wc -l <"$build/model/states")
 	echo "# $model: $states statements in $(cut -d' ' -f1,2 "$build/model/states" | sort -u | wc -l) lines"
 	[ -z "$missed" ] || printf '%s\n' "$missed" | sed 's/^/# never reached: /'
-	verdict "$([ -z "$missed" ] && [ "$states" -gt 10 ] && echo 1)" "$model: every line is reached"
+	[ -z "$missed" ] && [ "$states" -gt 10 ]
+	verdict $? "$model: every line is reached"
 }
 
 flight() {
@@ -150,6 +163,22 @@ flight() {
 	holds flight "flight: 3 clients, an accept deadline" -DFORMS=1 -DACTS=3 -DACCEPT_DEADLINE
 }
 
+refresh() {
+	local v
+
+	holds refresh "refresh: 3 clients, leases, back-off, invalidate, set, expire, evict" \
+		-DACTS=7 -DTICKETS=4
+	holds refresh "refresh: 4 clients" -DPROCS=4
+	covered refresh refresh-DACTS=7-DTICKETS=4 refresh-DPROCS=4
+	for v in MARK_STAYS MARK_IGNORED NO_FENCE REFRESH_EMPTIES EVICT_FORGETS OFFER_LOST \
+		LEASE_KEEPS HELD_FOR_EVER READ_ON; do
+		breaks refresh "refresh: -D$v is found" "-D$v"
+	done
+	[ "$full" = 1 ] || return
+	holds refresh "refresh: 4 clients, 6 acts" -DPROCS=4 -DACTS=6 -DTICKETS=4
+	holds refresh "refresh: 3 clients, 9 acts" -DACTS=9 -DTICKETS=4
+}
+
 publish() {
 	holds publish "K5 a reader of a terminal state sees its record"
 	breaks publish "K5 without the store-release it does not" -DNO_RELEASE
@@ -180,13 +209,13 @@ maker() {
 explored() { # MODEL-OF-MEMORY small|all
 	local out=$build/model/explore-$1.log name
 
-	"$build/model/explore/explore" "$1" "$2" >"$out" 2>&1
+	patiently "$out" "$build/model/explore/explore" "$1" "$2"
 	local status=$?
 	cat "$out"
 	while read -r name; do
-		verdict 1 "explore: $name under $1"
+		verdict 0 "explore: $name under $1"
 	done < <(sed -n "s/^# \(.*\) under $1: states.*/\1/p" "$out")
-	[ $status = 0 ] || verdict 0 "explore: all scenarios under $1"
+	[ $status = 0 ] || verdict 1 "explore: all scenarios under $1"
 	all_states=$((all_states + $(sed -n 's/.*: states \([0-9]*\),.*/\1/p' "$out" | paste -sd+ | bc)))
 	all_runs=$((all_runs + $(sed -n 's/.* interleavings \([0-9]*\)$/\1/p' "$out" | paste -sd+ | bc)))
 }
@@ -200,7 +229,7 @@ caught() { # NAME MODEL-OF-MEMORY SCENARIO DEFINE|PATCH
 	if [ -e "explore/mutants/$4.patch" ]; then
 		cp "$top"/kmod/core/*.c "$dir/kmod/core"
 		patch -s -d "$dir" -p1 <"explore/mutants/$4.patch" || {
-			verdict 0 "explore: $1: explore/mutants/$4.patch does not apply: mend it"
+			verdict 1 "explore: $1: explore/mutants/$4.patch does not apply: mend it"
 			return
 		}
 		for f in "$dir"/kmod/core/*.c; do
@@ -215,14 +244,15 @@ caught() { # NAME MODEL-OF-MEMORY SCENARIO DEFINE|PATCH
 	f=$?
 	# 1 is an error that it found; a crash or a failed build is none
 	[ $f = 1 ] && grep ', after$' <<<"$out" | head -n 1
-	verdict "$([ $f = 1 ] && grep -q ', after$' <<<"$out" && echo 1)" "explore: $1 is found"
+	[ $f = 1 ] && grep -q ', after$' <<<"$out"
+	verdict $? "explore: $1 is found"
 }
 
 explore() {
 	local size=small
 
 	maker model-explore || {
-		verdict 0 "explore: it builds"
+		verdict 1 "explore: it builds"
 		return
 	}
 	[ "$full" = 1 ] && size=all
@@ -237,6 +267,7 @@ explore() {
 	caught "a move that unlinks before it links, wrongly" tso "a move" torn-move
 	caught "a sleeper that does not look again" tso "publish against waits" NO_LOOK
 	caught "a waker that peeks at the queue" tso "publish against waits" WAKE_PEEK
+	caught "a reclaim without a barrier" tso "evicts a value" NO_BARRIER
 }
 
 litmus() {
@@ -244,21 +275,18 @@ litmus() {
 
 	for t in publish pin; do
 		if command -v herd7 >/dev/null; then
-			verdict "$(herd7 -conf linux-kernel.cfg $t.litmus | grep -c '^Observation.*Never')" \
-				"$t.litmus under the kernel's memory model"
+			herd7 -conf linux-kernel.cfg $t.litmus | grep -q '^Observation.*Never'
+			verdict $? "$t.litmus under the kernel's memory model"
 		else
-			n=$((n + 1)) skipped=$((skipped + 1))
-			echo "ok $n $t.litmus under the kernel's memory model # SKIP herd7 is not installed"
+			skip "$t.litmus under the kernel's memory model" "herd7 is not installed"
 		fi
 	done
 }
 
 echo "TAP version 13"
-for p in publish pin flight explore litmus; do
+for p in publish pin flight refresh explore litmus; do
 	part $p && $p
 done
-echo "1..$n"
 echo "# figure: model states $all_states"
 echo "# figure: interleavings explored $all_runs"
-echo "# totals: pass:$((n - failed - skipped)) fail:$failed skip:$skipped"
-[ "$failed" = 0 ]
+totals

@@ -56,7 +56,8 @@ check_clang() { # DATABASE...
 # As the makefiles do it, linking too.
 check_clang_build() {
 	make -s -j "$jobs" CC=clang BUILD="$build/clang" lib tools unit-plain \
-		"$build/clang/bin/asynclazy-demo" "$build/clang/bin/asynclazy-bench" 2>&1
+		"$build/clang/bin/asynclazy-demo" "$build/clang/bin/asynclazy-bench" \
+		"$build/clang/bin/policy" 2>&1
 }
 
 check_cppcheck() { # DATABASE
@@ -93,15 +94,17 @@ check_shellcheck() { # FILE...
 	shellcheck -x --format=gcc "$@" 2>&1
 }
 
-# The kernel's own semantic patches.
+# The kernel's own semantic patches; but not those with parts in OCaml, which need a
+# compiler of it. One that fails does not keep the others from being run.
 check_coccinelle() { # DIR [NAME-OF-PATCH]
 	local dir=$1
 	find "$build/kernels/selftests/scripts/coccinelle" -name "${2-*}.cocci" | sort |
 		while read -r f; do
+			! grep -q ':ocaml@' "$f" || continue
 			printf '%s %s\0' "$f" "$(sed -n 's,^// Options: *,,p' "$f" | head -1)"
 		done |
 		xargs -0 -P "$jobs" -I{} sh -c "spatch -D report --very-quiet --no-show-diff \
-			-I kmod -I kmod/core -I kmod/uapi --dir $dir --cocci-file {} 2>/dev/null" |
+			-I kmod -I kmod/core -I kmod/uapi --dir $dir --cocci-file {} 2>/dev/null || true" |
 		sed "s#$PWD/##g" | grep -e '^[^ ]*:[0-9]' | sort -u
 }
 

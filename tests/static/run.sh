@@ -55,22 +55,19 @@ trap 'rm -rf "$work"' EXIT
 # The targets that compile every C file of ours: what is delivered; the tests,
 # whatever their makefiles make; those on the kernel's harness, which only gcc
 # understands.
-targets=(lib "$build/bin/alazy" "$build/bin/asynclazy-demo" "$build/bin/asynclazy-bench")
+targets=(lib "$build/bin/alazy" "$build/bin/asynclazy-demo" "$build/bin/asynclazy-bench"
+	"$build/bin/policy")
 targets_harness=(kselftest fault)
 mapfile -t targets_tests < <(echo unit-plain
 	sed -n 's/^\.PHONY: *//p' tests/*/build.mk tests/*/*/build.mk | tr ' ' '\n' |
 		grep -vxF -e "$(printf '%s\n' "${targets_harness[@]}")" | grep -v '[$]' | sort -u)
 
-n=0 failed=0
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 report() { # NAME OUTPUT
-	n=$((n + 1))
-	if [ -z "$2" ]; then
-		echo "ok $n $1"
-	else
-		failed=$((failed + 1))
-		printf '%s\n' "$2" | sed 's/^/# /'
-		echo "not ok $n $1"
-	fi
+	[ -z "$2" ] || printf '%s\n' "$2" | sed 's/^/# /'
+	[ -z "$2" ]
+	verdict $? "$1"
 }
 
 # Drops what the exceptions of a check allow, and notes which were needed.
@@ -198,6 +195,4 @@ catches sparse 'module.c.*different address spaces' check_sparse "${kvers[0]}" s
 catches clang-module 'module.c.*-Wself-assign' check_clang_module "${kvers[0]}" \
 	static-bad
 [ -n "$raw" ] || report "every exception is still needed" "$(unneeded)"
-echo "1..$n"
-echo "# totals: pass:$((n - failed)) fail:$failed skip:0"
-[ "$failed" = 0 ]
+totals

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Caches are append-only: they fill. So they are replaced all the time, with
- * workers still inside the old ones. Some of those the parent keeps open, to see
- * that nothing is left in them once the last worker is out; the others are
- * destroyed when the last worker leaves, which is mostly by being killed.
+ * One cache is STABLE and fills; the other one evicts. They are replaced when it is
+ * full, or has evicted enough, or when the ledger is full, with workers still inside
+ * the old ones. Some of those the parent keeps open, to see that nothing is left in
+ * them once the last worker is out; the others are destroyed when the last worker
+ * leaves, which is mostly by being killed.
  */
 #include "storm.h"
 
 #include <sys/wait.h>
 
-#define NOSPACE_ENOUGH	40	/* refusals until a cache is replaced */
+#define EVICTIONS_ENOUGH	200	/* until an evicting cache is replaced */
 
 static struct {
 	int fd;
@@ -42,11 +43,23 @@ static bool cache_make(unsigned int i)
 {
 	struct asynclazy_create c = {
 		.size = sizeof(c),
-		.flags = ASYNCLAZY_CREATE_STABLE | ASYNCLAZY_CREATE_EXCLUSIVE,
+		.flags = (i ? 0 : ASYNCLAZY_CREATE_STABLE) | ASYNCLAZY_CREATE_EXCLUSIVE,
 		.max_keys = storm->keys + 16,
 		/* large values in the one; the other is full all the time */
-		.arena_size = i ? 1 << 20 : 32 << 20,
+		.arena_size = i ? 256 << 10 : 2 << 20,
 		.segment_size = i ? 64 << 10 : 1 << 20,
+		.accept = 20 * ALZ_MSEC,
+		.max_inits = i ? 0 : 24,
+		.backoff = ALZ_MSEC,
+		.backoff_max = 10 * ALZ_MSEC,
+		/* the other one hands over, however many have died */
+		.max_deaths = i ? 3 : UINT32_MAX,
+		.breaker = ALZ_MSEC,
+		/* values of the one are made anew all the time */
+		.ttl = i ? 20 * ALZ_MSEC : 0,
+		.stale_ttl = i ? 10 * ALZ_SEC : 0,
+		.soft_lease = i ? 30 * ALZ_MSEC : 0,
+		.hard_lease = i ? 60 * ALZ_MSEC : 0,
 	};
 	char name[64];
 	__u32 book = 0;
@@ -78,6 +91,22 @@ static bool cache_make(unsigned int i)
 	return true;
 }
 
+/* What went to make room in a cache that is about to go. */
+static void cache_count(int fd)
+{
+	struct asynclazy_stats s;
+
+	if (alz_stats(fd, &s))
+		abort();
+	storm->totals.evictions += s.out_evictions;
+	storm->totals.refreshes += s.out_refreshes;
+	storm->totals.revoked += s.out_revoked;
+	storm->totals.unaccepted += s.out_unaccepted;
+	storm->totals.broken += s.out_broken;
+	storm->totals.extends += s.out_extends;
+	storm->totals.reinsertions += s.out_reinsertions;
+}
+
 static bool cache_replace(unsigned int i)
 {
 	__u32 book = live[i].ledger;
@@ -90,6 +119,7 @@ static bool cache_replace(unsigned int i)
 	cache_name(name, serial);
 	if (alz_unlink(device, name))
 		wrong(WRONG_ANSWER, "cache %llu: its name is gone", serial);
+	cache_count(fd);
 	books[book].retired = true;
 	books[book].serial = serial;
 	books[book].fd = fd;
@@ -167,8 +197,8 @@ static bool cache_worn(unsigned int i)
 
 	if (alz_stats(live[i].fd, &s))
 		abort();
-	return s.out_arena_used > live[i].arena_size / 5 * 4 ? i == 0 || s.out_nospace > NOSPACE_ENOUGH :
-		l->values > VALUES / 2 ||
+	return (i ? s.out_evictions > EVICTIONS_ENOUGH :
+		s.out_arena_used > live[i].arena_size / 5 * 4) || l->values > VALUES / 2 ||
 		3 * s.out_tickets + s.out_sets + s.out_invalidates > NUMBERS / 2;
 }
 
@@ -227,6 +257,7 @@ void cache_stop(void)
 	for (i = 0; i < CACHES; i++) {
 		cache_name(name, live[i].serial);
 		alz_unlink(device, name);
+		cache_count(live[i].fd);
 		close(live[i].fd);
 	}
 	for (i = 0; i < LEDGERS; i++)

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#define NURSES		2
 #define AIM_NS		(300 * 1000)	/* how long to look for one in a rare phase */
 
 struct kills kills;
@@ -27,6 +28,8 @@ static char fd_text[16];
 static int targets[SLOTS_MAX];	/* killed and not reaped */
 static __u32 doomed_epoch[SLOTS_MAX];	/* of each, when it was killed */
 static __u64 dying;		/* how many of them */
+static bool hired;		/* there are nurses */
+static __u64 operations_before[SLOTS_MAX];	/* of those who had the place */
 
 /* What exec is to start, here and in a worker. */
 void killer_program(const char *program, int shared_fd)
@@ -43,39 +46,114 @@ void killer_start(void)
 	setpriority(PRIO_PROCESS, 0, -20);
 }
 
-static void killer_spawn(unsigned int i)
+/*
+ * Births: fork costs more than all else that the killer does, and would leave the
+ * other processors to workers that wait to be killed. So others do it for it,
+ * one for each processor, in such a way that the newborn are its own children.
+ */
+
+/* In the newborn: from here on it can be killed. */
+static void killer_born(struct slot *s)
 {
-	struct slot *s = &storm->slots[i];
-	bool exec = rnd(100) < storm->exec;
-	char number[16];
-	pid_t pid;
+	s->pid = getpid();
+	s->birth = BIRTH_NONE;
+	if (storm->barren)
+		syscall(SYS_futex, &s->birth, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
 
-	s->epoch++;
-	s->doomed = false;
-	s->phase = PHASE_START;
-	pid = fork();
-	if (pid < 0) {
-		wrong(WRONG_WORKER, "fork: %s", strerror(errno));
-		return;
-	}
-	if (pid) {
-		/* unless a child of its has taken its place already */
-		int none = 0;
+static int killer_fork(void *slot)
+{
+	killer_born(slot);
+	worker_run((struct slot *)slot - storm->slots);
+}
 
-		atomic_compare_exchange_strong(&s->pid, &none, pid);
-		return;
-	}
-	setpriority(PRIO_PROCESS, 0, 0);
-	if (!exec) {
-		/* the parent may be slower than we are */
-		int none = 0;
+/* In the memory of the nurse, who waits. */
+static int killer_exec(void *slot)
+{
+	struct slot *s = slot;
+	char number[24];
 
-		atomic_compare_exchange_strong(&s->pid, &none, getpid());
-		worker_run(i);
-	}
-	sprintf(number, "%u", i);
+	killer_born(slot);
+	sprintf(number, "%td", s - storm->slots);
 	execl(program_path, "storm", "--worker", number, "--shared", fd_text, NULL);
 	_exit(127);
+}
+
+static void killer_bear(struct slot *s, void *stack)
+{
+	__u32 birth = s->birth;
+	int pid;
+
+	if ((birth != BIRTH_FORK && birth != BIRTH_EXEC) ||
+	    !atomic_compare_exchange_strong(&s->birth, &birth, BIRTH_BEGUN))
+		return;
+	if (birth == BIRTH_FORK)
+		pid = clone(killer_fork, stack, CLONE_PARENT | SIGCHLD, s);
+	else
+		pid = clone(killer_exec, stack,
+			    CLONE_PARENT | CLONE_VM | CLONE_VFORK | SIGCHLD, s);
+	if (pid > 0)
+		return;
+	wrong(WRONG_WORKER, "clone: %s", strerror(errno));
+	s->birth = BIRTH_NONE;
+}
+
+static void killer_nurse(void)
+{
+	static char stack[256 << 10] __attribute__((aligned(4096)));
+	int shared = atoi(fd_text);
+	__u32 births, i;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* nobody else is to keep a cache that the parent lets go of */
+	close_range(3, shared - 1, 0);
+	close_range(shared + 1, ~0U, 0);
+	while (!storm->barren) {
+		births = storm->births;
+		for (i = 0; i < storm->procs; i++)
+			killer_bear(&storm->slots[i], stack + sizeof(stack));
+		syscall(SYS_futex, &storm->births, FUTEX_WAIT, births, NULL, NULL, 0);
+	}
+	_exit(0);
+}
+
+static void killer_hire(void)
+{
+	unsigned int i;
+	pid_t pid;
+
+	storm->barren = false;
+	for (i = 0; i < NURSES; i++) {
+		pid = fork();
+		if (!pid)
+			killer_nurse();
+		if (pid < 0)
+			wrong(WRONG_WORKER, "fork: %s", strerror(errno));
+	}
+	hired = true;
+}
+
+/* No more births, and all that were begun are over. */
+static void killer_dismiss(void)
+{
+	unsigned int i;
+
+	if (!hired)
+		return;
+	hired = false;
+	storm->barren = true;
+	storm->births++;
+	syscall(SYS_futex, &storm->births, FUTEX_WAKE, NURSES, NULL, NULL, 0);
+	for (i = 0; i < storm->procs; i++) {
+		struct slot *s = &storm->slots[i];
+		__u32 birth = s->birth;
+
+		while (birth != BIRTH_BEGUN && birth != BIRTH_NONE)
+			if (atomic_compare_exchange_strong(&s->birth, &birth, BIRTH_NONE))
+				break;
+		while (s->birth == BIRTH_BEGUN)
+			syscall(SYS_futex, &s->birth, FUTEX_WAIT, BIRTH_BEGUN, NULL, NULL, 0);
+	}
 }
 
 /* For a worker: be another program all of a sudden. */
@@ -94,9 +172,26 @@ void killer_fill(void)
 {
 	unsigned int i;
 
-	for (i = 0; i < storm->procs; i++)
-		if (!storm->slots[i].pid)
-			killer_spawn(i);
+	bool any = false;
+
+	if (!hired)
+		killer_hire();
+	for (i = 0; i < storm->procs; i++) {
+		struct slot *s = &storm->slots[i];
+
+		if (s->birth || s->pid)
+			continue;
+		s->epoch++;
+		s->doomed = false;
+		s->phase = PHASE_START;
+		operations_before[i] = s->operations;
+		s->birth = rnd(100) < storm->exec ? BIRTH_EXEC : BIRTH_FORK;
+		any = true;
+	}
+	if (!any)
+		return;
+	storm->births++;
+	syscall(SYS_futex, &storm->births, FUTEX_WAKE, NURSES, NULL, NULL, 0);
 }
 
 static void killer_tally(struct slot *s)
@@ -104,8 +199,10 @@ static void killer_tally(struct slot *s)
 	unsigned int c, in = 0;
 
 	kills.by_phase[s->phase]++;
+	kills.worked += s->operations - operations_before[s - storm->slots] >= WORKED;
 	kills.holding += !!s->held;
 	kills.waiting += !!s->waits;
+	kills.pinning += !!s->pins;
 	for (c = 0; c < CACHES; c++) {
 		in += !!s->in[c];
 		kills.retired += cache_retired(s, c);
@@ -157,6 +254,7 @@ static void killer_reaped(pid_t pid, int status)
 		s->in[c] = 0;
 	s->held = 0;
 	s->waits = 0;
+	s->pins = 0;
 }
 
 /* Reap those that are dead; with @wait, one at least. */
@@ -176,18 +274,17 @@ __u64 killer_dying(void)
 	return dying;
 }
 
-static void killer_kill(unsigned int i)
+/* Before the kill: its tickets may be handed over from here on. */
+static void killer_doom(unsigned int i)
 {
 	struct slot *s = &storm->slots[i];
 
-	/* before the kill: its tickets may be handed over from here on */
 	s->doomed = true;
 	doomed_epoch[i] = s->epoch;
 	targets[i] = s->pid;
 	dying++;
 	/* the dying do not stand in line behind those who are alive */
 	setpriority(PRIO_PROCESS, targets[i], -20);
-	kill(targets[i], SIGKILL);
 }
 
 /* Whether there can be a kill in this phase. */
@@ -236,21 +333,30 @@ static unsigned int killer_choose(bool aimed, __u64 *hits)
 }
 
 /*
- * Half of the kills hit anybody, at any instant; the other half are aimed at
- * what was hit least, else the short phases would rarely be hit.
+ * At half of the instants anybody is hit; at the others one of them is whoever
+ * does what was hit least, else the short phases would rarely be hit. Half of
+ * them hit one process only, the others up to @most: an owner dies together
+ * with those who wait for it. Return: how many were hit.
  */
-void killer_kill_one(void)
+unsigned int killer_kill(unsigned int most)
 {
+	unsigned int n = most && rnd(2) ? 1 + rnd(most) : 1, victims[SLOTS_MAX + 1], i;
 	bool aimed = rnd(2);
 	__u64 until = aimed && killer_neglects() ? alz_now() + AIM_NS : 0;
-	unsigned int victim;
 	__u64 hits;
 
+	kills.instants++;
 	do {
-		victim = killer_choose(aimed, &hits);
+		victims[0] = killer_choose(aimed, &hits);
 	} while (until && hits * 4 >= kills.done / PHASE_END && alz_now() < until);
-	if (victim < SLOTS_MAX)
-		killer_kill(victim);
+	for (i = 0; i < n && victims[i] < SLOTS_MAX; i++) {
+		killer_doom(victims[i]);
+		victims[i + 1] = killer_choose(false, &hits);
+	}
+	n = i;
+	for (i = 0; i < n; i++)
+		kill(targets[victims[i]], SIGKILL);
+	return n;
 }
 
 /* Until all are dead and reaped, orphans too. */
@@ -260,11 +366,14 @@ void killer_all(void)
 	int status;
 	pid_t pid;
 
+	killer_dismiss();
 	/* a fork may be under way: its child takes the place */
 	do {
 		for (i = 0; i < storm->procs; i++)
-			if (storm->slots[i].pid && !targets[i])
-				killer_kill(i);
+			if (storm->slots[i].pid && !targets[i]) {
+				killer_doom(i);
+				kill(targets[i], SIGKILL);
+			}
 		pid = waitpid(-1, &status, 0);
 		if (pid > 0)
 			killer_reaped(pid, status);

@@ -70,13 +70,19 @@ void ledger_grant(struct view *v, __u32 key, __u64 generation, __u64 ticket,
 	if (old) {
 		__u64 before = grant_ticket(old);
 
+		if (before > ticket && LEASED(v)) {
+			/* taken away before we came to note it */
+			atomic_store(at, old);
+			return;
+		}
 		if (before >= ticket)
 			wrong(WRONG_TICKET, "cache %llu key %u generation %llu: ticket %llu granted after ticket %llu",
 			      v->serial, key, generation, ticket, before);
 		else if ((old & 3) == GRANT_ENDED)
 			wrong(WRONG_TICKET, "cache %llu key %u generation %llu: ticket %llu granted, ticket %llu had ended it",
 			      v->serial, key, generation, ticket, before);
-		else if (grant_alive(old))
+		/* a lease may be over as soon as its ticket is noted */
+		else if (grant_alive(old) && !LEASED(v))
 			wrong(WRONG_TICKET, "cache %llu key %u generation %llu: ticket %llu granted while ticket %llu is alive",
 			      v->serial, key, generation, ticket, before);
 		else if (!attempt)
@@ -116,14 +122,19 @@ void ledger_ending(const struct held *h)
 /* The call that was to end it was refused: we still have it. */
 void ledger_alive(const struct held *h)
 {
-	if (!ledger_mark(h, GRANT_ALIVE))
+	if (!ledger_mark(h, GRANT_ALIVE) && !LEASED(h->view))
 		wrong(WRONG_TICKET, "cache %llu key %u generation %llu: ticket %llu is held, and another one was granted",
 		      h->view->serial, h->key, h->generation, h->ticket);
 }
 
-/* It has ended its generation, or is stale: nobody gets that one again. */
-void ledger_ended(const struct held *h)
+/*
+ * It has ended its generation, or is stale: nobody gets that one again, unless it was
+ * taken away.
+ */
+void ledger_ended(const struct held *h, int err)
 {
+	if (err == -ESTALE && LEASED(h->view))
+		return;
 	if (!ledger_mark(h, GRANT_ENDED))
 		wrong(WRONG_TICKET, "cache %llu key %u generation %llu: ticket %llu ended it, and another one was granted",
 		      h->view->serial, h->key, h->generation, h->ticket);

@@ -50,27 +50,75 @@ static bool asks_able(const struct view *v)
 }
 
 /* What a get or claim failed with. */
-static void library_error(struct view *v, __u32 key, int err, const char *how)
+void library_error(struct view *v, __u32 key, int err, const char *text, size_t size,
+		   const char *how)
 {
-	const char *text = alazy_strerror_detail();
-
 	switch (err) {
 	case -ETIMEDOUT:
 	case -ENOENT:
+	case -EAGAIN:
 		break;
 	case -ENOSPC:
 	case -EFBIG:
 		count(&storm->totals.nospace);
 		break;
 	default:
-		error_check(v, key, 0, -err, text, strlen(text), how);
+		error_check(v, key, 0, -err, text, size, how);
 	}
 }
 
-static void library_value(struct view *v, __u32 key, struct alazy_ref *ref, const char *how)
+/* The same of the last call. */
+static void library_failed(struct view *v, __u32 key, int err, const char *how)
 {
+	const char *text = alazy_strerror_detail();
+
+	library_error(v, key, err, text, strlen(text), how);
+}
+
+/* Refs that are kept for a while. */
+static struct {
+	struct view *view;	/* NULL: free */
+	__u32 key;
+	struct alazy_ref ref;
+} refs[4];
+
+#define REFS_MAX	(sizeof(refs) / sizeof(*refs))
+
+void library_value(struct view *v, __u32 key, struct alazy_ref *ref, const char *how)
+{
+	unsigned int i;
+
 	value_check(v, key, ref->generation, ref->data, ref->size, how);
+	for (i = 0; i < REFS_MAX && percent(60); i++) {
+		if (refs[i].view)
+			continue;
+		refs[i].view = v;
+		refs[i].key = key;
+		refs[i].ref = *ref;
+		memset(ref, 0, sizeof(*ref));
+		self.me->pins++;
+		count(&storm->totals.pins_kept);
+		return;
+	}
 	alazy_ref_put(ref);
+}
+
+/* What they lead to is as it was; then let go of them: of a view's, or all (NULL). */
+static void library_put(const struct view *v)
+{
+	unsigned int i;
+
+	for (i = 0; i < REFS_MAX; i++) {
+		struct alazy_ref *ref = &refs[i].ref;
+
+		if (!refs[i].view || (v && refs[i].view != v))
+			continue;
+		value_check(refs[i].view, refs[i].key, ref->generation, ref->data, ref->size,
+			    "kept");
+		alazy_ref_put(ref);
+		refs[i].view = NULL;
+		self.me->pins--;
+	}
 }
 
 static int library_make(const struct alazy_ticket *ticket, const void *name, size_t size,
@@ -121,7 +169,7 @@ static void library_get(struct view *v, __u32 key)
 	if (!err)
 		library_value(v, key, &ref, "get");
 	else
-		library_error(v, key, err, "get");
+		library_failed(v, key, err, "get");
 }
 
 static void library_done(int err, struct alazy_ref *ref, void *ctx)
@@ -132,7 +180,7 @@ static void library_done(int err, struct alazy_ref *ref, void *ctx)
 	ask_free(a);
 	count(&storm->totals.waits_ended);
 	if (err)
-		library_error(was.view, was.key, err, "asynchronous get");
+		library_failed(was.view, was.key, err, "asynchronous get");
 	else
 		library_value(was.view, was.key, ref, "asynchronous get");
 }
@@ -155,7 +203,7 @@ static void library_async(struct view *v, __u32 key)
 		return;
 	if (err) {
 		ask_free(a);
-		library_error(v, key, err, "asynchronous get");
+		library_failed(v, key, err, "asynchronous get");
 		return;
 	}
 	a->wait = wait;
@@ -171,7 +219,7 @@ static bool library_answer(struct ask *a, struct alazy_answer *answer, const cha
 		library_value(v, a->key, &answer->ref, how);
 		return false;
 	case ALAZY_ANSWER_FAILED:
-		library_error(v, a->key, answer->err, how);
+		library_failed(v, a->key, answer->err, how);
 		return false;
 	case ALAZY_ANSWER_TICKET:
 		ticket_hold(v, a->key, answer->ticket.generation, answer->ticket.id,
@@ -219,7 +267,7 @@ static void library_claim(struct view *v, __u32 key)
 			  alz_now() + rnd(20 * ALZ_MSEC), library_told, a, &answer);
 	if (err) {
 		ask_free(a);
-		library_error(v, key, err, "claim");
+		library_failed(v, key, err, "claim");
 		return;
 	}
 	if (answer.kind == ALAZY_ANSWER_PENDING && flags & ALAZY_CLAIM_FD)
@@ -314,6 +362,10 @@ static void library_store(struct view *v, __u32 key)
 			count(&storm->totals.sets);
 		if (err == -ENOSPC || err == -EFBIG)
 			return;
+	} else if (what < 70) {
+		err = alazy_cache_expire(v->library, name, strlen(name));
+		if (err == -ENOSPC)
+			return;
 	} else if (what < 97) {
 		err = alazy_cache_invalidate(v->library, name, strlen(name));
 	} else {
@@ -336,7 +388,7 @@ static void library_peek(struct view *v, __u32 key)
 		library_value(v, key, &ref, "peek");
 		break;
 	case ALAZY_FAILED:
-		library_error(v, key, err, "peek");
+		library_failed(v, key, err, "peek");
 		break;
 	}
 }
@@ -385,6 +437,7 @@ static void library_close(struct view *v)
 {
 	phase_short(PHASE_LIB_CLOSE);
 	ticket_drop_view(v);
+	library_put(v);
 	library_forget(v);
 	alazy_cache_close(v->library);
 	v->library = NULL;
@@ -403,6 +456,7 @@ static void library_fork(void)
 	__u32 i;
 
 	phase(PHASE_LIB_FORK);
+	library_put(NULL);
 	pid = fork();
 	if (pid < 0)
 		return;
@@ -429,7 +483,7 @@ static void library_fork(void)
 
 static void library_step(struct view *v)
 {
-	__u32 key = some_key();
+	__u32 key = some_key(v);
 	__u64 what = rnd(100);
 
 	if (storm->caches[v->index].full || what >= 97) {
@@ -441,16 +495,21 @@ static void library_step(struct view *v)
 		library_get(v, key);
 	} else if (what < 50) {
 		library_async(v, key);
-	} else if (what < 60) {
+	} else if (what < 58) {
 		library_claim(v, key);
+	} else if (what < 62) {
+		/* who holds what others wait for does not wait for ever itself */
+		library_many(v, !self.nr_held && !asks_able(NULL) && rnd(2));
 	} else if (what < 75) {
 		library_dispatch(rnd(3));
 	} else if (what < 79) {
 		library_cancel();
 	} else if (what < 87) {
 		library_store(v, key);
-	} else if (what < 90) {
+	} else if (what < 89) {
 		library_peek(v, key);
+	} else if (what < 90) {
+		library_put(v);
 	} else if (what < 94) {
 		if (self.nr_held)
 			ticket_end(rnd(self.nr_held), false);
@@ -482,7 +541,7 @@ void library_run(void)
 	for (;;) {
 		struct view *v = &self.views[rnd(CACHES)];
 
-		count(&self.me->operations);
+		worker_operation();
 		if (calm()) {
 			library_calm();
 		} else if (cache_moved(v) && percent(20)) {

@@ -4,49 +4,12 @@
 
 static __u64 cookie;
 
-/* A record that a claim or an event names. */
-void raw_record(struct view *v, __u32 key, __u64 generation, __u64 offset, bool error,
-		const char *how)
-{
-	const struct asynclazy_record *r;
-	char name[32];
-
-	if (offset >= v->a.arena_size) {
-		wrong(WRONG_VALUE, "cache %llu key %u, %s: no record at %llu", v->serial, key, how,
-		      offset);
-		return;
-	}
-	r = alz_record(&v->a, offset);
-	if (r->generation != generation || r->key_size != key_name(key, name) ||
-	    memcmp(r + 1, name, r->key_size) ||
-	    r->kind != (error ? ASYNCLAZY_RECORD_ERROR : ASYNCLAZY_RECORD_VALUE)) {
-		wrong(WRONG_VALUE, "cache %llu key %u generation %llu, %s: the record at %llu is of generation %llu, kind %u",
-		      v->serial, key, generation, how, offset, r->generation, r->kind);
-		return;
-	}
-	if (error)
-		error_check(v, key, generation, r->error, alz_record_value(r), r->value_size, how);
-	else
-		value_check(v, key, generation, alz_record_value(r), r->value_size, how);
-}
-
-/* An error, with its text here or in a record. */
-void raw_failed(struct view *v, __u32 key, __u64 generation, int error, __u64 offset,
-		const void *text, size_t size, const char *how)
-{
-	if (offset != ASYNCLAZY_NO_RECORD)
-		raw_record(v, key, generation, offset, true, how);
-	else
-		error_check(v, key, generation, error, text, size, how);
-}
-
 /*
  * Coming and going
  */
 
 static void raw_attach(struct view *v)
 {
-	struct asynclazy_geometry g;
 	struct alz *a = &v->a;
 	char name[64];
 	int device;
@@ -65,18 +28,12 @@ static void raw_attach(struct view *v)
 	}
 	phase(PHASE_ATTACH);
 	a->client = alz_attach(a->cache);
-	if (a->client < 0 || alz_geometry(a->client, &g)) {
+	if (a->client < 0) {
 		wrong(WRONG_ANSWER, "cache %llu: attach: %s", v->serial, strerror(-a->client));
 		_exit(1);
 	}
 	phase(PHASE_MAP);
-	a->table_size = g.out_table_size;
-	a->arena_size = g.out_arena_size;
-	a->header = mmap(NULL, a->table_size, PROT_READ, MAP_SHARED, a->client,
-			 ASYNCLAZY_OFF_TABLE);
-	a->arena = mmap(NULL, a->arena_size, PROT_READ, MAP_SHARED, a->client,
-			ASYNCLAZY_OFF_ARENA);
-	if (a->header == MAP_FAILED || a->arena == MAP_FAILED) {
+	if (alz_map_all(a)) {
 		wrong(WRONG_ANSWER, "cache %llu: mmap: %s", v->serial, strerror(errno));
 		_exit(1);
 	}
@@ -87,6 +44,7 @@ static void raw_detach(struct view *v)
 	bool early = rnd(2);
 
 	ticket_drop_view(v);
+	record_drop_view(v);
 	if (early)
 		waits_drop_view(v);
 	phase(PHASE_UNMAP);
@@ -99,10 +57,11 @@ static void raw_detach(struct view *v)
 	cache_leave(v);
 }
 
-/* A second mapping of it all, touched here and there. */
+/* A second mapping of it all, touched here and there where there is something for sure. */
 static void raw_map(struct view *v)
 {
-	__u64 used = v->a.header->arena_used, at;
+	__u64 used = v->a.pins ? 0 : v->a.header->arena_used;
+	unsigned int n = rnd(16);
 	char *p;
 
 	phase(PHASE_MAP);
@@ -111,8 +70,8 @@ static void raw_map(struct view *v)
 		wrong(WRONG_ANSWER, "cache %llu: mmap: %s", v->serial, strerror(errno));
 		return;
 	}
-	for (at = rnd(65536); at < used; at += 65536)
-		__atomic_load_n(&p[at], __ATOMIC_RELAXED);
+	while (used && n--)
+		__atomic_load_n(&p[rnd(used)], __ATOMIC_RELAXED);
 	phase(PHASE_UNMAP);
 	munmap(p, v->a.arena_size);
 }
@@ -125,7 +84,7 @@ static void raw_second(struct view *v)
 	char name[32];
 	int err;
 
-	key_name(some_key(), name);
+	key_name(some_key(v), name);
 	phase(PHASE_ATTACH);
 	b.client = alz_attach(v->a.cache);
 	if (b.client < 0) {
@@ -145,22 +104,6 @@ static void raw_second(struct view *v)
  * Asking
  */
 
-static void raw_read(struct view *v, __u32 key, struct alz_found *f)
-{
-	char name[32];
-
-	phase(PHASE_READ);
-	alz_find(&v->a, name, key_name(key, name), f);
-	if (!f->record)
-		return;
-	if (f->record->generation < v->last[key])
-		wrong(WRONG_VALUE, "cache %llu key %u: generation %llu after %u", v->serial, key,
-		      f->record->generation, v->last[key]);
-	v->last[key] = f->record->generation;
-	raw_record(v, key, f->record->generation, f->offset,
-		   f->state == ASYNCLAZY_SLOT_FAILED, "in place");
-}
-
 static void raw_claim(struct view *v, __u32 key)
 {
 	static const __u32 kinds[] = { 0, BLOCK, BLOCK, EVENT, EVENT, EVENT, WAITFD, WAITFD };
@@ -175,9 +118,12 @@ static void raw_claim(struct view *v, __u32 key)
 		flags |= FOLLOW;
 	if (flags & (EVENT | WAITFD) && !waits_room())
 		flags &= INIT;
+	if (flags & INIT && percent(30))
+		flags |= ASYNCLAZY_CLAIM_REFRESH;
 	key_name(key, name);
 	alz_claim_fill(&v->a, &c, name, strlen(name), flags);
 	c.cookie = ++cookie;
+	c.pin = v->a.pins ? PIN_CALL : 0;
 	/* who holds what others wait for does not wait for ever itself */
 	if (flags & BLOCK && (self.nr_held || waits_any_able() || rnd(2)))
 		c.deadline = alz_now() + rnd(20 * ALZ_MSEC);
@@ -187,6 +133,8 @@ static void raw_claim(struct view *v, __u32 key)
 	if (err) {
 		if (err == -ENOSPC)
 			count(&storm->totals.nospace);
+		else if (err == -EAGAIN && !(flags & (BLOCK | EVENT | WAITFD)))
+			; /* it is not its turn, or it failed just now */
 		else if (err != -ETIMEDOUT || !c.deadline)
 			wrong(WRONG_ANSWER, "cache %llu key %u: claim 0x%x: %s", v->serial, key,
 			      flags, strerror(-err));
@@ -206,11 +154,8 @@ static void raw_claim(struct view *v, __u32 key)
 				  flags & FOLLOW);
 		break;
 	case ASYNCLAZY_RESULT_HIT:
-		raw_record(v, key, c.out_generation, c.out_offset, false, "claim");
-		break;
 	case ASYNCLAZY_RESULT_FAILED:
-		raw_failed(v, key, c.out_generation, c.out_error, c.out_offset,
-			   alz_claim_detail(), c.out_detail_size, "claim");
+		record_answer(v, key, &c, "claim");
 		break;
 	case ASYNCLAZY_RESULT_EMPTY:
 		if (flags & INIT)
@@ -222,20 +167,18 @@ static void raw_claim(struct view *v, __u32 key)
 static void raw_set(struct view *v, __u32 key)
 {
 	struct value_note *note;
-	struct asynclazy_set s;
 	__u32 size = value_size(v);
-	char name[32];
 	const void *value = value_make(v, key, NULL, size, &note);
+	__u64 generation;
 	int err;
 
 	if (!value)
 		return;
-	key_name(key, name);
 	phase_short(PHASE_SET);
-	err = alz_set_bytes(&v->a, name, value, size, 0, &s);
+	err = ticket_set(v, key, value, size, &generation);
 	note->state = err ? VALUE_REFUSED : VALUE_STORED;
 	if (!err) {
-		ledger_outcome(v, s.out_generation, OUTCOME_VALUE, note - v->ledger->value);
+		ledger_outcome(v, generation, OUTCOME_VALUE, note - v->ledger->value);
 		count(&storm->totals.sets);
 	} else if (err == -ENOSPC || err == -EFBIG) {
 		count(&storm->totals.nospace);
@@ -258,6 +201,21 @@ static void raw_empty(struct view *v, __u32 key, bool all)
 		wrong(WRONG_ANSWER, "cache %llu: invalidate: %s", v->serial, strerror(-err));
 }
 
+static void raw_expire(struct view *v, __u32 key)
+{
+	struct asynclazy_expire e = { .size = sizeof(e) };
+	char name[32];
+	int err;
+
+	e.key_size = key_name(key, name);
+	e.key = (uintptr_t)name;
+	e.hash = alz_hash(&v->a, name, e.key_size);
+	phase_short(PHASE_EXPIRE);
+	err = alz_call(v->a.client, ASYNCLAZY_IOC_EXPIRE, &e);
+	if (err && err != -ENOSPC)
+		wrong(WRONG_ANSWER, "cache %llu: expire: %s", v->serial, strerror(-err));
+}
+
 static void raw_think(void)
 {
 	struct timespec t = { .tv_nsec = rnd(2 * ALZ_MSEC) };
@@ -268,19 +226,24 @@ static void raw_think(void)
 
 static void raw_step(struct view *v)
 {
-	__u32 key = some_key();
+	__u32 key = some_key(v);
 	struct alz_found found;
 	__u64 what = rnd(100);
 
 	if (storm->caches[v->index].full) {
 		raw_think();
 	} else if (what < 45) {
-		raw_read(v, key, &found);
+		record_read(v, key, &found);
 		if (!found.record || percent(20))
 			raw_claim(v, key);
 	} else if (what < 60) {
 		if (self.nr_held)
 			ticket_end(rnd(self.nr_held), false);
+	} else if (what < 61) {
+		if (self.nr_held)
+			ticket_extend(rnd(self.nr_held));
+	} else if (what < 62) {
+		raw_expire(v, key);
 	} else if (what < 73) {
 		waits_serve(rnd(3));
 	} else if (what < 77) {
@@ -289,14 +252,16 @@ static void raw_step(struct view *v)
 		raw_set(v, key);
 	} else if (what < 87) {
 		raw_empty(v, key, percent(4));
-	} else if (what < 90) {
+	} else if (what < 89) {
 		raw_map(v);
-	} else if (what < 92) {
+	} else if (what < 90) {
 		raw_second(v);
-	} else if (what < 94) {
+	} else if (what < 93) {
+		record_unpin_some();
+	} else if (what < 95) {
 		raw_detach(v);
 		raw_attach(v);
-	} else if (what < 95 && percent(20)) {
+	} else if (what < 96 && percent(20)) {
 		worker_exec();
 	} else {
 		raw_think();
@@ -323,7 +288,7 @@ void raw_run(void)
 	for (;;) {
 		struct view *v = &self.views[rnd(CACHES)];
 
-		count(&self.me->operations);
+		worker_operation();
 		if (calm()) {
 			raw_calm();
 		} else if (cache_moved(v) && percent(20)) {

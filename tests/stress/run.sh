@@ -10,7 +10,7 @@ usage: tests/stress/run.sh [KERNEL...] [-- STORM-OPTION...]     (default: 6.12 k
 
 Boots each kernel and kills processes that use caches at random instants, some
 10,000 times on a distribution's kernel; debug kernels (build/kernels/kasan, kcsan)
-are slow: 1,000 and 500. ALZ_FULL=1: 1,000,000, 100,000 and 20,000. The program is
+are slow: 500 and 300. ALZ_FULL=1: 1,000,000, 100,000 and 20,000. The program is
 build/stress/storm (make stress); its options are told by its --help and can be
 given after --, for instance `-- --kills 500 --seed 7`.
 
@@ -45,22 +45,21 @@ done
 log=$BUILD/test-log
 mkdir -p "$log"
 
-n=0 passed=0 failed=0 skipped=0 kills=0
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+kills=0
 echo "TAP version 13"
-echo "1..${#kernels[@]}"
 for k in "${kernels[@]}"; do
-	n=$((n + 1))
 	module=$BUILD/kmod-$k/asynclazy.ko
 	name="crash storm on $k"
 	if [ ! -e "$module" ] || [ ! -x "$storm" ]; then
-		failed=$((failed + 1))
-		echo "not ok $n $name # make stress $module"
+		verdict 1 "$name # make stress $module"
 		continue
 	fi
 	# seconds bound what hangs; a calm has a watchdog of its own
 	case $k in
-	kasan) count=1000 full=100000 round=500 memory=3G ;;
-	kcsan) count=500 full=20000 round=500 memory=2G ;;
+	kasan) count=500 full=100000 round=250 memory=3G ;;
+	kcsan) count=300 full=20000 round=300 memory=2G ;;
 	*) count=10000 full=1000000 round=2000 memory=2G ;;
 	esac
 	seconds=1800
@@ -76,15 +75,12 @@ for k in "${kernels[@]}"; do
 	status=${PIPESTATUS[0]}
 	survived=$(sed -n 's/^# figure: kills survived //p' "$out")
 	if [ "$status" = 0 ]; then
-		passed=$((passed + 1))
 		kills=$((kills + survived))
-		echo "ok $n $name"
 	else
-		failed=$((failed + 1))
-		echo "not ok $n $name # status $status, see $out"
+		name+=" # status $status, see $out"
 	fi
+	verdict "$status" "$name"
 	echo "# $k: ${survived:-0} kills survived, $((SECONDS - start)) s"
 done
 echo "# figure: kills survived $kills"
-echo "# totals: pass:$passed fail:$failed skip:$skipped"
-[ "$failed" = 0 ]
+totals

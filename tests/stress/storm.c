@@ -3,21 +3,24 @@
 #include "storm.h"
 
 #include <getopt.h>
+#include <linux/futex.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #define PHASES_KILLS	5000	/* with as many, each phase is to be hit */
-#define WORK_MAX_NS	(200 * ALZ_MSEC)	/* if the workers do not work */
+#define WORK_MAX_S	2	/* if the workers do not work: all may wait for each other */
 
 struct storm *storm;
 
 static struct {
-	__u64 kills, round, seconds, work, watchdog_s;
+	__u64 kills, round, seconds, work, burst, watchdog_s;
 	bool unload;
-} options = { .kills = 10000, .round = 1000, .work = 6, .watchdog_s = 300 };
+} options = { .kills = 10000, .round = 1000, .work = 4, .burst = 8, .watchdog_s = 300 };
 
 static __u64 calms, kernel_memory, kernel_memory_first;
 static __u64 started;
 static bool out_of_time;
+static __u64 idle_instants;	/* the workers did less than they were to do */
 
 static void usage(void)
 {
@@ -30,8 +33,9 @@ static void usage(void)
 	      "  --procs N      workers (32, at most 62)\n"
 	      "  --keys N       keys in each cache (300, at most 1024)\n"
 	      "  --library N    per cent of the workers that use the library (33)\n"
-	      "  --exec N       per cent of the workers that are started by exec (10)\n"
-	      "  --work N       operations of all workers between two kills, on average (6)\n"
+	      "  --exec N       per cent of the workers that are started by exec (5)\n"
+	      "  --work N       operations of all workers for each kill, on average (4)\n"
+	      "  --burst N      kill up to so many at one instant (8)\n"
 	      "  --watchdog N   seconds that a calm may take (300)\n"
 	      "  --unload       unload the module at the end; look for leaks\n"
 	      "  --seed N       of all choices; which of them meet is up to the scheduler\n",
@@ -93,31 +97,45 @@ static __u64 operations(void)
 	return n;
 }
 
-/* Let the workers work between two kills, be the machine fast or slow. */
-static void storm_work(__u64 n)
+/*
+ * Let the workers work between two instants of killing, be the machine fast or
+ * slow: from storm_quota() on they are to begin @n operations. That some time
+ * passes as well keeps kills from coming at the begin of an operation only.
+ */
+static void storm_quota(int n)
 {
-	struct timespec t = { .tv_nsec = rnd(400 * 1000) };
-	__u64 until = alz_now() + WORK_MAX_NS;
-	__u64 enough = operations() + n;
+	storm->worked = 0;
+	storm->work = n;
+}
 
-	do {
+static void storm_work(void)
+{
+	struct timespec limit = { .tv_sec = WORK_MAX_S };
+	struct timespec t = { .tv_nsec = rnd(200 * 1000) };
+
+	if (storm->work > 0)
+		idle_instants += syscall(SYS_futex, &storm->worked, FUTEX_WAIT, 0, &limit, NULL,
+					 0) && errno == ETIMEDOUT;
+	if (rnd(2))
 		nanosleep(&t, NULL);
-	} while (operations() < enough && alz_now() < until);
 }
 
 /* Kill until @until kills are done. */
 static void storm_rage(__u64 until)
 {
-	unsigned int n = 0;
+	__u64 ticked = kills.done;
+	unsigned int n;
 
 	while (kills.done < until && !wrongs()) {
-		killer_kill_one();
-		storm_work(rnd(2 * options.work + 1));
+		n = killer_kill(options.burst);
+		storm_quota(rnd(2 * options.work * n + 1));
 		/* the dead need the processors too */
-		killer_reap(killer_dying() > 16);
+		killer_reap(killer_dying() > storm->procs / 2);
 		killer_fill();
-		if (++n % 32)
+		storm_work();
+		if (kills.done - ticked < 32)
 			continue;
+		ticked = kills.done;
 		cache_tick();
 		progress(false);
 		if (options.seconds && alz_now() - started > options.seconds * ALZ_SEC) {
@@ -162,7 +180,8 @@ static void result(bool ok, const char *name, const char *skip)
 
 static void report_kills(void)
 {
-	bool all = true;
+	const struct totals *t = &storm->totals;
+	bool all = true, flights;
 	int i;
 
 	for (i = 0; i < PHASE_END; i++) {
@@ -170,10 +189,18 @@ static void report_kills(void)
 		if (!kills.by_phase[i] && phase_expected(i))
 			all = false;
 	}
-	printf("# %8llu held a ticket\n# %8llu had waits\n# %8llu were in a cache that had been replaced\n",
-	       kills.holding, kills.waiting, kills.retired);
-	all &= kills.holding && kills.waiting && kills.retired;
+	printf("# %8llu held a ticket\n# %8llu had waits\n# %8llu kept something pinned\n# %8llu were in a cache that had been replaced\n",
+	       kills.holding, kills.waiting, kills.pinning, kills.retired);
+	printf("# %8llu had begun %u operations or more\n# %8llu instants of killing, %llu of them early since nobody did anything\n",
+	       kills.worked, WORKED, kills.instants, idle_instants);
+	all &= kills.holding && kills.waiting && kills.pinning && kills.retired;
 	result(kills.done >= options.kills && !out_of_time, "as many kills as asked for", NULL);
+	result(storm->totals.evictions && storm->totals.memfds_read && storm->totals.pins_kept,
+	       "values are evicted, pinned and in memfds meanwhile", NULL);
+	flights = t->refreshes && t->revoked && t->unaccepted && t->broken && t->extends;
+	result(flights || kills.done < PHASES_KILLS,
+	       "tickets are for refreshes, revoked, extended and not taken, and keys are broken",
+	       flights || kills.done >= PHASES_KILLS ? NULL : "too few kills to ask for it");
 	result(all || kills.done < PHASES_KILLS, "a kill in every phase",
 	       all || kills.done >= PHASES_KILLS ? NULL : "too few kills to ask for it");
 }
@@ -183,9 +210,10 @@ static void report_processor(const char *name, int who)
 	struct rusage r;
 
 	getrusage(who, &r);
-	printf("# processor time of %s: %ld ms user, %ld ms system\n", name,
-	       r.ru_utime.tv_sec * 1000 + r.ru_utime.tv_usec / 1000,
-	       r.ru_stime.tv_sec * 1000 + r.ru_stime.tv_usec / 1000);
+	printf("# processor time of %s: %ld ms user, %ld ms system; %ld page faults, %ld switches\n",
+	       name, r.ru_utime.tv_sec * 1000 + r.ru_utime.tv_usec / 1000,
+	       r.ru_stime.tv_sec * 1000 + r.ru_stime.tv_usec / 1000, r.ru_minflt,
+	       r.ru_nvcsw + r.ru_nivcsw);
 }
 
 static void report_totals(void)
@@ -199,6 +227,10 @@ static void report_totals(void)
 	       t->values_read, t->bytes_read >> 20, t->errors_read, t->lost);
 	printf("# operations %llu, events %llu, waits ended %llu, sets %llu, copies that could be cut %llu\n",
 	       operations(), t->events, t->waits_ended, t->sets, t->cuts);
+	printf("# refreshes %llu, revoked %llu, not taken in time %llu, extended %llu, broken %llu\n",
+	       t->refreshes, t->revoked, t->unaccepted, t->extends, t->broken);
+	printf("# evicted %llu, reinserted %llu, pins kept %llu; memfds published %llu, mapped %llu; not kept %llu\n",
+	       t->evictions, t->reinsertions, t->pins_kept, t->memfds, t->memfds_read, t->unkept);
 	printf("# %llu caches, %llu calms, %llu s; kernel memory %llu KiB after the first round, %llu KiB after the last\n",
 	       cache_made(), calms, (alz_now() - started) / ALZ_SEC, kernel_memory_first >> 10,
 	       kernel_memory >> 10);
@@ -299,7 +331,7 @@ static int storm_run(int fd)
  * Options: of the storm, and of a worker that was started by exec
  */
 
-static __u64 procs = 32, keys = 300, library = 33, exec = 10, seed;
+static __u64 procs = 32, keys = 300, library = 33, exec = 5, seed;
 static __u64 worker = SLOTS_MAX, shared;
 
 static const struct {
@@ -314,7 +346,8 @@ static const struct {
 	{ "keys", &keys, KEYS_MAX },
 	{ "library", &library, 100 },
 	{ "exec", &exec, 100 },
-	{ "work", &options.work, 1 << 20 },
+	{ "work", &options.work, 1 << 16 },
+	{ "burst", &options.burst, SLOTS_MAX },
 	{ "watchdog", &options.watchdog_s, 1 << 20 },
 	{ "seed", &seed, ~0ULL },
 	{ "worker", &worker, SLOTS_MAX - 1 },

@@ -9,6 +9,7 @@
  *   ledger.c   who held which ticket, and what each generation came to
  *   value.c    values that can be recognised   tickets.c  ending a flight
  *   copy.c     a publish that can be cut       leaks.c    what is left at the end
+ *   records.c  what a record, a pin or a memfd leads to
  *
  * Everything that outlives a worker is in one shared mapping, struct storm.
  */
@@ -30,6 +31,8 @@
 #define VALUE_MAX	(512 << 10)
 #define WRONGS		24
 #define HOT_KEYS	4		/* wanted by everybody */
+/* the evicting cache takes tickets away; in the other one they are for ever */
+#define LEASED(view)	((view)->index != 0)
 
 /* What a worker is doing: set before, so that it tells where a kill hit. */
 #define PHASES(X)							\
@@ -40,6 +43,7 @@
 	X(UNMAP, "unmapping")						\
 	X(DETACH, "detaching")						\
 	X(READ, "reading in place")					\
+	X(MEMFD, "mapping a memfd")					\
 	X(CLAIM, "claiming")						\
 	X(WAIT, "waiting in the call")					\
 	X(POLL, "waiting in poll")					\
@@ -50,16 +54,20 @@
 	X(MAKE, "initialising")						\
 	X(PUBLISH, "publishing")					\
 	X(COPY, "in the middle of a copy")				\
+	X(PUBLISH_MEMFD, "publishing a memfd")				\
 	X(FAIL, "failing")						\
 	X(ABANDON, "abandoning")					\
 	X(SET, "setting")						\
 	X(INVALIDATE, "invalidating")					\
 	X(CLEAR, "clearing")						\
+	X(EXPIRE, "expiring")						\
+	X(EXTEND, "extending")						\
 	X(THINK, "idle")						\
 	X(EXEC, "in exec")						\
 	X(LIB_OPEN, "library: opening")					\
 	X(LIB_GET, "library: get")					\
 	X(LIB_MAKE, "library: initialising")				\
+	X(LIB_MANY, "library: get of many")				\
 	X(LIB_ASYNC, "library: asynchronous get or claim")		\
 	X(LIB_DISPATCH, "library: poll and dispatch")			\
 	X(LIB_CANCEL, "library: cancel")				\
@@ -109,15 +117,20 @@ struct ledger {
 	struct value_note value[VALUES];
 } __attribute__((aligned(4096)));	/* so that it can be thrown away */
 
+/* A worker that is missing: asked for, being made, or there. */
+enum birth { BIRTH_NONE, BIRTH_FORK, BIRTH_EXEC, BIRTH_BEGUN };
+
 /* One worker's place. Written by the worker, but for pid and doomed. */
 struct slot {
 	_Atomic int pid;
+	_Atomic __u32 birth;		/* enum birth: until it has one */
 	_Atomic __u32 epoch;		/* rises with each process, and each exec */
 	_Atomic bool doomed;		/* about to be killed, or killed */
 	_Atomic __u32 phase;
 	_Atomic __u32 key;
 	_Atomic __u32 held;		/* tickets */
 	_Atomic __u32 waits;		/* outstanding */
+	_Atomic __u32 pins;		/* that it keeps set */
 	_Atomic __u32 idle;		/* the calm in which it has nothing left to do */
 	_Atomic __u32 in[CACHES];	/* ledger + 1 of the cache it is in */
 	_Atomic __u64 operations;
@@ -132,6 +145,10 @@ struct totals {
 	_Atomic __u64 tickets, handovers, published, failed, abandoned, stale;
 	_Atomic __u64 nospace, values_read, errors_read, lost, events, waits_ended;
 	_Atomic __u64 sets, cuts, bytes_read;
+	_Atomic __u64 memfds, memfds_read, unkept, pins_kept;
+	/* of caches that are gone */
+	_Atomic __u64 evictions, reinsertions;
+	_Atomic __u64 refreshes, revoked, unaccepted, broken, extends;
 };
 
 struct storm {
@@ -142,6 +159,10 @@ struct storm {
 	char pool[2 * VALUE_MAX];	/* random bytes to make values of */
 
 	_Atomic __u32 calm;		/* rises at its begin and end: odd is calm */
+	_Atomic int work;		/* operations until the killer goes on */
+	_Atomic __u32 worked;		/* they were done: a futex */
+	_Atomic __u32 births;		/* rises with each one asked for: a futex */
+	_Atomic bool barren;		/* no births any more */
 	_Atomic __u32 wrongs[WRONG_END];
 	_Atomic __u32 texts;
 	char text[WRONGS][400];
@@ -228,7 +249,7 @@ void ledger_grant(struct view *v, __u32 key, __u64 generation, __u64 ticket,
 		  __u32 attempt);
 void ledger_ending(const struct held *h);
 void ledger_alive(const struct held *h);
-void ledger_ended(const struct held *h);
+void ledger_ended(const struct held *h, int err);
 void ledger_outcome(struct view *v, __u64 generation, enum outcome kind, __u64 number);
 
 /* value.c */
@@ -246,8 +267,27 @@ __u32 value_size(const struct view *v);
 void ticket_hold(struct view *v, __u32 key, __u64 generation, __u64 ticket,
 		 __u32 attempt);
 void ticket_end(__u32 n, bool must);
+void ticket_extend(__u32 n);
 void ticket_drop_view(const struct view *v);
 int ticket_publish(const struct held *h, const void *data, size_t size);
+int ticket_set(struct view *v, __u32 key, const void *data, size_t size, __u64 *generation);
+
+/* records.c */
+#define PIN_CALL	1	/* the pin that a call sets, or that a look needs */
+
+#define RECORD_ERROR	(1U << 0)
+#define RECORD_HELD	(1U << 1)	/* its memfd too: that cannot be gone */
+
+void record_read(struct view *v, __u32 key, struct alz_found *f);
+void record_check(struct view *v, __u32 key, __u64 generation, __u64 offset, __u32 flags,
+		  const char *how);
+void record_failed(struct view *v, __u32 key, __u64 generation, int error, __u64 offset,
+		   const void *text, size_t size, const char *how);
+void record_memfd(struct view *v, __u32 key, __u64 generation, int fd, const char *how);
+void record_answer(struct view *v, __u32 key, const struct asynclazy_claim *c,
+		   const char *how);
+void record_unpin_some(void);
+void record_drop_view(const struct view *v);
 
 /* copy.c */
 bool copy_can_cut(void);
@@ -270,12 +310,11 @@ void cache_leave(struct view *v);
 /* raw.c, waits.c, library.c */
 void worker_run(unsigned int slot) __attribute__((noreturn));
 void worker_exec(void);
+void worker_operation(void);
 void worker_idle(void);
-__u32 some_key(void);
+__u32 some_key(const struct view *v);
 bool worker_hurry(__u32 key);
 void raw_run(void) __attribute__((noreturn));
-void raw_record(struct view *v, __u32 key, __u64 generation, __u64 offset, bool error,
-		const char *how);
 void waits_add(struct view *v, __u32 key, __u64 cookie, int fd, bool able, bool follow);
 void waits_serve(int timeout_ms);
 void waits_cancel(void);
@@ -283,16 +322,22 @@ void waits_drop_view(const struct view *v);
 bool waits_room(void);
 bool waits_any_able(void);
 __u32 waits_left(void);
-void raw_failed(struct view *v, __u32 key, __u64 generation, int error, __u64 offset,
-		const void *text, size_t size, const char *how);
+void library_value(struct view *v, __u32 key, struct alazy_ref *ref, const char *how);
+void library_error(struct view *v, __u32 key, int err, const char *text, size_t size,
+		   const char *how);
+void library_many(struct view *v, bool patient);
 void library_run(void) __attribute__((noreturn));
 
 /* killer.c */
 struct kills {
 	__u64 done;
 	__u64 by_phase[PHASE_END];
-	__u64 holding, waiting, retired, both_caches;
+	__u64 holding, waiting, pinning, retired, both_caches;
+	__u64 instants;			/* at which one or several were killed */
+	__u64 worked;			/* after WORKED operations at least */
 };
+
+#define WORKED		4
 
 extern struct kills kills;
 extern const char *const phase_names[PHASE_END];
@@ -300,7 +345,7 @@ bool phase_expected(enum phase p);
 void killer_program(const char *program, int shared_fd);
 void killer_start(void);
 void killer_fill(void);
-void killer_kill_one(void);
+unsigned int killer_kill(unsigned int most);
 void killer_reap(bool wait);
 bool killer_calm(__u64 watchdog_ns);
 void killer_all(void);

@@ -43,6 +43,53 @@ static struct alazy_ticket ticket_library(const struct held *h)
 	};
 }
 
+/*
+ * As a memfd. Return: -errno of the call; 1: none could be made
+ */
+static int ticket_publish_memfd(const struct held *h, const void *data, size_t size)
+{
+	__u32 flags = percent(30) ? ASYNCLAZY_VALUE_UNKEPT : 0;
+	enum phase before = phase(PHASE_PUBLISH_MEMFD);
+	int fd = alz_memfd(data, size, ALZ_SEALS);
+	struct asynclazy_publish p;
+	int err;
+
+	if (fd < 0)
+		return 1;
+	if (h->view->library) {
+		struct alazy_ticket t = ticket_library(h);
+
+		err = alazy_publish_fd(&t, fd, NULL);
+	} else {
+		err = alz_publish_memfd(&h->view->a, h->ticket, fd, size, flags, &p);
+	}
+	close(fd);
+	phase(before);
+	if (!err)
+		count(&storm->totals.memfds);
+	return err;
+}
+
+/* Set a key, now and then to a memfd. Return: -errno */
+int ticket_set(struct view *v, __u32 key, const void *data, size_t size, __u64 *generation)
+{
+	struct asynclazy_set s;
+	char name[32];
+	int err, fd = -1;
+
+	key_name(key, name);
+	if (percent(10))
+		fd = alz_memfd(data, size, ALZ_SEALS);
+	if (fd < 0) {
+		err = alz_set_bytes(&v->a, name, data, size, 0, &s);
+	} else {
+		err = alz_set_memfd(&v->a, name, fd, size, &s);
+		close(fd);
+	}
+	*generation = s.out_generation;
+	return err;
+}
+
 int ticket_publish(const struct held *h, const void *data, size_t size)
 {
 	__u64 ttl = percent(30) ? (1 + rnd(50)) * ALZ_MSEC : 0;
@@ -81,6 +128,8 @@ static int ticket_publish_some(const struct held *h)
 	else if (percent(2))
 		err = copy_bad(h, value, size);
 	else
+		err = percent(8) ? ticket_publish_memfd(h, value, size) : 1;
+	if (err > 0)
 		err = ticket_publish(h, value, size);
 	phase(PHASE_MAKE);
 	note->state = err ? VALUE_REFUSED : VALUE_STORED;
@@ -88,7 +137,7 @@ static int ticket_publish_some(const struct held *h)
 		ledger_alive(h);
 		return err;
 	}
-	ledger_ended(h);
+	ledger_ended(h, err);
 	if (!err) {
 		ledger_outcome(v, h->generation, OUTCOME_VALUE, note - v->ledger->value);
 		count(&storm->totals.published);
@@ -116,7 +165,7 @@ static int ticket_fail(const struct held *h)
 	phase(PHASE_MAKE);
 	if (err && err != -ESTALE)
 		return err;
-	ledger_ended(h);
+	ledger_ended(h, err);
 	if (!err) {
 		ledger_outcome(h->view, h->generation, OUTCOME_ERROR, h->ticket);
 		count(&storm->totals.failed);
@@ -141,6 +190,32 @@ static int ticket_abandon(const struct held *h)
 	if (!err)
 		count(&storm->totals.abandoned);
 	return err;
+}
+
+/* Its leases begin anew. */
+void ticket_extend(__u32 n)
+{
+	const struct held *h = &self.held[n];
+	struct asynclazy_extend e = { .size = sizeof(e), .ticket = h->ticket };
+	int err;
+
+	if (h->view->library) {
+		struct alazy_ticket t = ticket_library(h);
+
+		err = alazy_extend(&t, 0, 0);
+	} else {
+		phase_short(PHASE_EXTEND);
+		err = alz_call(h->view->a.client, ASYNCLAZY_IOC_EXTEND, &e);
+	}
+	if (err == -ESTALE) {
+		ledger_ending(h);
+		ledger_ended(h, err);
+		count(&storm->totals.stale);
+		ticket_forget(n);
+	} else if (err < 0) {
+		wrong(WRONG_ANSWER, "cache %llu key %u: extend: %s", h->view->serial, h->key,
+		      strerror(-err));
+	}
 }
 
 /* End a ticket in one of the ways, or, unless it must end, leave it. */

@@ -41,8 +41,9 @@ __u32 value_size(const struct view *v)
 {
 	__u64 kind = rnd(100);
 
+	/* so that all of its keys are several times what there is room for */
 	if (v->index)
-		return sizeof(struct value) + rnd(1500);
+		return sizeof(struct value) + rnd(6000);
 	if (kind < 80)
 		return sizeof(struct value) + rnd(1000);
 	if (kind < 97)
@@ -164,7 +165,8 @@ void error_check(struct view *v, __u32 key, __u64 generation, int error,
 	__u64 serial, its_generation, ticket;
 	__u32 its_key;
 
-	if (error == EOWNERDEAD || error == ECANCELED || error == ESTALE) {
+	if (error == EOWNERDEAD || error == ECANCELED || error == ESTALE ||
+	    error == ETIME) {
 		if (generation)
 			ledger_outcome(v, generation, OUTCOME_LOST, 0);
 		count(&storm->totals.lost);

@@ -110,8 +110,8 @@ static void waits_text(const struct wait *w, const struct asynclazy_event *e)
 		phase_short(PHASE_FETCH);
 		err = alz_fetch(&w->view->a, w->cookie, text, sizeof(text), &size);
 		if (!err)
-			raw_failed(w->view, w->key, e->generation, e->error, e->offset, text,
-				   size, "fetched");
+			record_failed(w->view, w->key, e->generation, e->error, e->offset, text,
+				      size, "fetched");
 	}
 	if (err)
 		wrong(WRONG_ANSWER, "cache %llu key %u: text of wait %llu: %s", w->view->serial,
@@ -126,15 +126,15 @@ static void waits_ended(const struct wait *w, const struct asynclazy_event *e,
 		wrong(WRONG_ANSWER, "cache %llu: event of cache id %llu", w->view->serial,
 		      e->cache_id);
 	if (e->result == ASYNCLAZY_RESULT_HIT)
-		raw_record(w->view, w->key, e->generation, e->offset, false, how);
+		record_check(w->view, w->key, e->generation, e->offset, RECORD_HELD, how);
 	else if (e->result != ASYNCLAZY_RESULT_FAILED)
 		wrong(WRONG_ANSWER, "cache %llu key %u: event with result %u", w->view->serial,
 		      w->key, e->result);
 	else if (e->flags & ASYNCLAZY_EVENT_DETAIL)
 		waits_text(w, e);
 	else
-		raw_failed(w->view, w->key, e->generation, e->error, e->offset, text,
-			   e->detail_size, how);
+		record_failed(w->view, w->key, e->generation, e->error, e->offset, text,
+			      e->detail_size, how);
 }
 
 static void waits_event(struct view *v, const struct asynclazy_event *e)

@@ -4,6 +4,7 @@
 
 #include <linux/futex.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -14,6 +15,8 @@ static void worker_init(unsigned int slot)
 	unsigned int i;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* the killer's is another one */
+	setpriority(PRIO_PROCESS, 0, 0);
 	memset(&self, 0, sizeof(self));
 	self.slot = slot;
 	self.me = &storm->slots[slot];
@@ -26,6 +29,7 @@ static void worker_init(unsigned int slot)
 	}
 	self.me->held = 0;
 	self.me->waits = 0;
+	self.me->pins = 0;
 	self.me->idle = 0;
 	phase(PHASE_START);
 }
@@ -38,10 +42,10 @@ void worker_run(unsigned int slot)
 	raw_run();
 }
 
-/* Some keys are asked for much more often than others. */
-__u32 some_key(void)
+/* Some keys are asked for much more often than others; less so where that fills it. */
+__u32 some_key(const struct view *v)
 {
-	bool hot = percent(60) && storm->keys > HOT_KEYS;
+	bool hot = percent(v->index ? 25 : 60) && storm->keys > HOT_KEYS;
 
 	self.me->key = rnd(hot ? HOT_KEYS : storm->keys);
 	return self.me->key;
@@ -51,6 +55,17 @@ __u32 some_key(void)
 bool worker_hurry(__u32 key)
 {
 	return calm() || percent(key < HOT_KEYS ? 15 : 50);
+}
+
+/* An operation begins. The killer may wait for it. */
+void worker_operation(void)
+{
+	count(&self.me->operations);
+	/* not only at 0: who counted that down may have been killed since */
+	if (atomic_fetch_sub(&storm->work, 1) <= 1 && !storm->worked) {
+		storm->worked = 1;
+		syscall(SYS_futex, &storm->worked, FUTEX_WAKE, 1, NULL, NULL, 0);
+	}
 }
 
 /* Nothing left to do in this calm: stay until it is over. */
@@ -81,6 +96,7 @@ static void check_key(struct view *v, __u32 key)
 	for (i = 0; i < 8; i++) {
 		alz_claim_fill(&v->a, &c, name, strlen(name), INIT | BLOCK);
 		c.deadline = limit;
+		c.pin = v->a.pins ? PIN_CALL : 0;
 		err = alz_claim_raw(&v->a, &c);
 		if (err) {
 			wrong(WRONG_GET, "cache %llu key %u: %s", v->serial, key, strerror(-err));
@@ -88,11 +104,8 @@ static void check_key(struct view *v, __u32 key)
 		}
 		switch (c.out_result) {
 		case ASYNCLAZY_RESULT_HIT:
-			raw_record(v, key, c.out_generation, c.out_offset, false, "at the end");
-			return;
 		case ASYNCLAZY_RESULT_FAILED:
-			raw_failed(v, key, c.out_generation, c.out_error, c.out_offset,
-				   alz_claim_detail(), c.out_detail_size, "at the end");
+			record_answer(v, key, &c, "at the end");
 			return;
 		case ASYNCLAZY_RESULT_TICKET:
 			ticket_hold(v, key, c.out_generation, c.out_ticket, c.out_attempt);

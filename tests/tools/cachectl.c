@@ -54,7 +54,7 @@ static int squat(const char *name)
 {
 	struct alazy_cache_opts opts = {
 		.size = sizeof(opts),
-		.flags = ALAZY_CACHE_SHARED | ALAZY_CACHE_EXCLUSIVE,
+		.flags = ALAZY_CACHE_SHARED | ALAZY_CACHE_EXCLUSIVE | ALAZY_CACHE_STABLE,
 		.backend = ALAZY_BACKEND_KERNEL,
 		.mode = 0666,
 	};

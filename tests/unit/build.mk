@@ -10,6 +10,7 @@ BUILD ?= build
 UNIT_DIR := tests/unit
 UNIT_LIB_PROGS := $(basename $(notdir $(wildcard $(UNIT_DIR)/lib_*.c))) hit_syscalls
 UNIT_CORE_PROGS := $(basename $(notdir $(filter-out %_util.c,$(wildcard $(UNIT_DIR)/core_*.c))))
+UNIT_CORE_UTILS := $(basename $(notdir $(wildcard $(UNIT_DIR)/core_*util.c)))
 UNIT_CORE_SRCS := $(basename $(notdir $(wildcard kmod/core/*.c)))
 
 UNIT_CPPFLAGS := -I$(UNIT_DIR) -Ilibuser/include
@@ -46,13 +47,13 @@ $(BUILD)/unit-$(1)/core/%.o: kmod/core/%.c
 
 $(patsubst %,$(BUILD)/unit-$(1)/%,$(UNIT_LIB_PROGS)): $(BUILD)/unit-$(1)/%: \
 		$(BUILD)/unit-$(1)/%.o $(BUILD)/unit-$(1)/check.o \
-		$(BUILD)/unit-$(1)/util.o $$(UNIT_LIB_$(1))
+		$(BUILD)/unit-$(1)/util.o $(BUILD)/unit-$(1)/values.o $$(UNIT_LIB_$(1))
 	$$(CC) $$(CFLAGS) $$(UNIT_CFLAGS) $$(UNIT_SAN_$(1)) $$(UNIT_LDFLAGS_$$(*F)) -o $$@ $$^ \
 		-lcmocka
 
 $(patsubst %,$(BUILD)/unit-$(1)/%,$(UNIT_CORE_PROGS)): $(BUILD)/unit-$(1)/%: \
 		$(BUILD)/unit-$(1)/%.o $(BUILD)/unit-$(1)/check.o \
-		$(BUILD)/unit-$(1)/core_util.o \
+		$(patsubst %,$(BUILD)/unit-$(1)/%.o,$(UNIT_CORE_UTILS)) \
 		$(patsubst %,$(BUILD)/unit-$(1)/core/%.o,$(UNIT_CORE_SRCS))
 	$$(CC) $$(CFLAGS) $$(UNIT_CFLAGS) $$(UNIT_SAN_$(1)) -o $$@ $$^ -lcmocka
 
@@ -64,4 +65,4 @@ endef
 
 $(foreach v,plain asan tsan,$(eval $(call unit_variant,$(v))))
 .SECONDARY: $(foreach v,plain asan tsan,$(patsubst %,$(BUILD)/unit-$(v)/%.o, \
-	$(UNIT_LIB_PROGS) $(UNIT_CORE_PROGS) check util core_util))
+	$(UNIT_LIB_PROGS) $(UNIT_CORE_PROGS) check util $(UNIT_CORE_UTILS)))

@@ -13,6 +13,7 @@ static int reserve(struct bench *b, u64 size, u64 *offset)
 	alz_os_lock(&b->cache.lock);
 	err = alz_arena_reserve(&b->cache, size, offset);
 	alz_os_unlock(&b->cache.lock);
+	b->open += !err;
 	return err;
 }
 
@@ -21,6 +22,7 @@ static void give_back(struct bench *b, u64 offset, u64 size)
 	alz_os_lock(&b->cache.lock);
 	alz_arena_give_back(&b->cache, offset, size);
 	alz_os_unlock(&b->cache.lock);
+	b->open--;
 }
 
 TEST(records_follow_one_another_within_segments)
@@ -106,13 +108,13 @@ TEST(aborted_publish_gives_its_room_back_and_keeps_the_ticket)
 	b = bench_new(0, 0);
 	ticket = take(b, 0, "k");
 	used = b->cache.header->arena_used;
-	check_eq(alz_publish_begin(&b->client[0], ticket, 1000, 0, &r), 0);
+	check_eq(alz_publish_begin(&b->client[0], ticket, 1000, NULL, &r), 0);
 	check(b->cache.header->arena_used > used);
 	alz_publish_abort(&r);
 	check_eq(b->cache.header->arena_used, used);
 	/* two at a time, ended in the order they began */
-	check_eq(alz_publish_begin(&b->client[0], ticket, 1000, 0, &r), 0);
-	check_eq(alz_set_begin(&b->client[0], "l", 1, hash_of("l", 1), 8, 0, &s),
+	check_eq(alz_publish_begin(&b->client[0], ticket, 1000, NULL, &r), 0);
+	check_eq(alz_set_begin(&b->client[0], "l", 1, hash_of("l", 1), 8, NULL, &s),
 		 0);
 	alz_publish_abort(&r);
 	check_eq(alz_arena_record(&b->cache.arena, r.offset)->kind,
@@ -134,14 +136,14 @@ TEST(bytes_that_were_refused_are_not_left_in_the_arena)
 	b = bench_new(0, 0);
 	/* one that is aborted, one that is overtaken */
 	ticket = take(b, 0, "k");
-	check_eq(alz_publish_begin(&b->client[0], ticket, 500, 0, &r), 0);
+	check_eq(alz_publish_begin(&b->client[0], ticket, 500, NULL, &r), 0);
 	memset(r.value, 0xee, 500);
 	alz_publish_abort(&r);
-	check_eq(alz_publish_begin(&b->client[0], ticket, 500, 0, &r), 0);
+	check_eq(alz_publish_begin(&b->client[0], ticket, 500, NULL, &r), 0);
 	memset(r.value, 0xee, 500);
 	check_eq(invalidate(b, 1, "k"), 1);
 	check_eq(alz_publish_commit(&b->client[0], &r), -ESTALE);
-	segment = b->cache.arena.segments[0];
+	segment = b->cache.arena.memory[0];
 	for (i = 0; i < SEGMENT; i++)
 		n += (unsigned char)segment[i] == 0xee;
 	check_eq(n, 0);
@@ -171,6 +173,7 @@ TEST(value_sizes_up_to_the_limit)
 TEST(largest_value_of_the_largest_key_fits)
 {
 	static char value[SEGMENT], key[ASYNCLAZY_KEY_MAX];
+	const struct alz_ttl ttl = { .ttl = 9 };
 	struct alz_reservation r;
 	struct bench *b;
 
@@ -178,8 +181,8 @@ TEST(largest_value_of_the_largest_key_fits)
 	b = bench_new(0, SEGMENT);
 	memset(key, 'k', sizeof(key));
 	check_eq(alz_set_begin(&b->client[0], key, sizeof(key),
-			       hash_of(key, sizeof(key)), b->cache.value_max, 9,
-			       &r), 0);
+			       hash_of(key, sizeof(key)), b->cache.value_max,
+			       &ttl, &r), 0);
 	memcpy(r.value, value, b->cache.value_max);
 	check_eq(alz_publish_commit(&b->client[0], &r), 0);
 	bench_free(b);
@@ -224,7 +227,7 @@ TEST(ticket_overtaken_while_memory_was_taken_is_stale)
 	raced = bench_new(0, 0);
 	raced_ticket = take(raced, 0, "k");
 	core_os.unlocked = others_invalidate;
-	check_eq(alz_publish_begin(&raced->client[0], raced_ticket, 8, 0, &r),
+	check_eq(alz_publish_begin(&raced->client[0], raced_ticket, 8, NULL, &r),
 		 -ESTALE);
 	check_eq(raced->cache.header->arena_used, 0);
 	bench_free(raced);
@@ -286,7 +289,7 @@ TEST(segments_can_be_walked)
 		else
 			check_eq(alz_publish_commit(&b->client[0], &r[i]), 0);
 	}
-	while (offset < b->cache.arena.head) {
+	while (offset < b->cache.arena.used) {
 		struct asynclazy_record *rec;
 
 		rec = alz_arena_record(&b->cache.arena, offset);
@@ -296,7 +299,7 @@ TEST(segments_can_be_walked)
 		offset += (u64)rec->granules << ASYNCLAZY_GRANULE_SHIFT;
 		n++;
 	}
-	check_eq(offset, b->cache.arena.head);
+	check_eq(offset, b->cache.arena.used);
 	check_eq(n, 40);
 	check_eq(holes, 13);
 	bench_free(b);

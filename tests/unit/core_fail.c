@@ -124,7 +124,7 @@ static void wait_on(int who, const char *key, u32 flags, int w)
 static void finish(int who, int w)
 {
 	struct alz_answer a;
-	int err = alz_wait_finish(&s.b->client[who], &s.w[w], -EINTR, &a);
+	int err = alz_wait_finish(&s.b->client[who], &s.w[w], -EINTR, 0, &a);
 
 	say("%c finish\n", 'A' + who);
 	say_answer(err, &a);

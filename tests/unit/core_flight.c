@@ -99,7 +99,7 @@ TEST(publish_overtaken_while_its_value_was_copied_is_stale)
 	core_os_reset();
 	b = bench_new(0, 0);
 	t = take(b, 0, "k");
-	check_eq(alz_publish_begin(&b->client[0], t, 4, 0, &r), 0);
+	check_eq(alz_publish_begin(&b->client[0], t, 4, NULL, &r), 0);
 	check_eq(set(b, 1, "k", "new", 3, 0), 0);
 	memcpy(r.value, "late", 4);
 	check_eq(alz_publish_commit(&b->client[0], &r), -ESTALE);
@@ -120,7 +120,7 @@ TEST(publish_overtaken_by_another_flight_of_the_key_is_stale)
 	b = bench_new(0, 0);
 	t = take(b, 0, "k");
 	used = b->cache.header->arena_used;
-	check_eq(alz_publish_begin(&b->client[0], t, 4, 0, &r), 0);
+	check_eq(alz_publish_begin(&b->client[0], t, 4, NULL, &r), 0);
 	memcpy(r.value, "late", 4);
 	check_eq(invalidate(b, 1, "k"), 1);
 	u = take(b, 0, "k");

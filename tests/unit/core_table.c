@@ -8,9 +8,9 @@
 static int set_hashed(struct bench *b, const void *key, u32 key_size, u64 hash,
 		      u64 ttl)
 {
+	const struct alz_ttl t = { .ttl = ttl };
 	struct alz_reservation r;
-	int err = alz_set_begin(&b->client[0], key, key_size, hash, key_size,
-				ttl, &r);
+	int err = alz_set_begin(&b->client[0], key, key_size, hash, key_size, &t, &r);
 
 	if (err)
 		return err;

@@ -37,10 +37,21 @@ void alz_os_lock(alz_os_lock_t *lock)
 	lock->held = 1;
 }
 
+static void come_in(void (*fn)(void))
+{
+	bool inside = core_os.inside;
+
+	core_os.inside = true;
+	fn();
+	core_os.inside = inside;
+}
+
 void alz_os_unlock(alz_os_lock_t *lock)
 {
 	check_eq(lock->held, 1);
 	lock->held = 0;
+	if (core_os.each_unlock && !core_os.inside)
+		come_in(core_os.each_unlock);
 }
 
 static void let_others_in(void)
@@ -49,13 +60,98 @@ static void let_others_in(void)
 
 	core_os.unlocked = NULL;
 	if (fn)
-		fn();
+		come_in(fn);
 }
 
 void alz_os_relax(void)
 {
 	core_os.relaxes++;
 	let_others_in();
+}
+
+void alz_os_mutex_init(alz_os_mutex_t *mutex)
+{
+	alz_os_lock_init(mutex);
+}
+
+void alz_os_mutex_fini(alz_os_mutex_t *mutex)
+{
+	alz_os_lock_fini(mutex);
+}
+
+int alz_os_mutex_lock(alz_os_mutex_t *mutex)
+{
+	let_others_in();
+	/* whoever comes in while it is held cannot wait: let it die */
+	if (core_os.dying || (core_os.inside && mutex->held))
+		return -EINTR;
+	alz_os_lock(mutex);
+	return 0;
+}
+
+void alz_os_mutex_unlock(alz_os_mutex_t *mutex)
+{
+	check_eq(mutex->held, 1);
+	mutex->held = 0;
+}
+
+void alz_os_barrier(bool urgent)
+{
+	core_os.barriers++;
+	core_os.urgent += urgent;
+	let_others_in();
+	if (core_os.at_barrier)
+		come_in(core_os.at_barrier);
+}
+
+void alz_os_reclaim_wanted(struct alz_cache *cache)
+{
+	core_os_must_hold(&cache->lock);
+	core_os.wanted++;
+}
+
+void alz_os_segment_release(void *arena, u32 index, void *p, u64 size, void **memory)
+{
+	check(*memory == p);
+	*memory = NULL;
+	core_os.released++;
+	alz_os_segment_free(arena, index, p, size);
+}
+
+void alz_os_deadline(struct alz_cache *cache, u64 at)
+{
+	core_os_must_hold(&cache->lock);
+	core_os.deadline = at;
+}
+
+/* a client's number in its bench, from 1 */
+s32 alz_os_client_pid(struct alz_client *client)
+{
+	const struct bench *b = alz_entry(client->cache, struct bench, cache);
+
+	core_os_must_hold(&client->cache->lock);
+	return client - b->client + 1;
+}
+
+/* a file is a count of the test's own */
+void alz_os_file_put(void *file)
+{
+	--*(int *)file;
+}
+
+u64 alz_os_load(const u64 *p)
+{
+	return *p;
+}
+
+u8 alz_os_load_byte(const u8 *p)
+{
+	return *p;
+}
+
+void alz_os_store_byte(u8 *p, u8 value)
+{
+	*p = value;
 }
 
 static bool memory_runs_out(void)
@@ -147,6 +243,17 @@ void alz_os_store_pointer(void **p, void *v)
 	*p = v;
 }
 
+/* A word that is paged out: core_os.absent calls see nothing. */
+bool alz_os_load_word(const u32 *address, u32 *value)
+{
+	if (core_os.absent) {
+		core_os.absent--;
+		return false;
+	}
+	*value = *address;
+	return true;
+}
+
 void alz_os_store_state(u8 *p, u8 value)
 {
 	*p = value;
@@ -167,30 +274,61 @@ void alz_os_ready(struct alz_client *client, bool more)
 
 /* ---- a bench ----------------------------------------------------------- */
 
-struct bench *bench_new(u64 max_keys, u64 arena_size)
+void bench_attach(struct bench *b, int who)
 {
-	struct alz_geometry g = {
-		.max_keys = max_keys ? max_keys : 1000,
-		.arena_size = arena_size ? arena_size : 16 << 16,
-		.segment_size = 1 << 16,
-		.hash_seed = 0x1234567,
-		.secret = 0x7654321,
-		.cache_id = 1,
-		.flags = ASYNCLAZY_CREATE_STABLE,
-	};
+	struct alz_client *c = &b->client[who];
+
+	memset(c, 0, sizeof(*c));
+	memset(b->pins[who], 0, sizeof(b->pins[who]));
+	b->readable[who] = false;
+	c->max_waits = 1 << 20;
+	c->max_tickets = 1 << 20;
+	c->os = &b->readable[who];
+	if (!b->cache.arena.stable) {
+		c->pins = b->pins[who];
+		c->nr_pins = PINS;
+	}
+	alz_client_attach(c, &b->cache);
+}
+
+struct bench *bench_with(const struct alz_geometry *geometry)
+{
 	struct bench *b = calloc(1, sizeof(*b));
+	struct alz_geometry g = *geometry;
 	int i;
 
+	g.hash_seed = 0x1234567;
+	g.secret = 0x7654321;
+	g.cache_id = 1;
 	assert_non_null(b);
 	assert_int_equal(alz_geometry_check(&g), 0);
 	assert_int_equal(alz_cache_init(&b->cache, &g, NULL), 0);
-	for (i = 0; i < CLIENTS; i++) {
-		b->client[i].max_waits = 1 << 20;
-		b->client[i].max_tickets = 1 << 20;
-		b->client[i].os = &b->readable[i];
-		alz_client_attach(&b->client[i], &b->cache);
-	}
+	for (i = 0; i < CLIENTS; i++)
+		bench_attach(b, i);
 	return b;
+}
+
+struct bench *bench_new(u64 max_keys, u64 arena_size)
+{
+	const struct alz_geometry g = {
+		.max_keys = max_keys ? max_keys : 1000,
+		.arena_size = arena_size ? arena_size : 16 << 16,
+		.segment_size = 1 << 16,
+		.flags = ASYNCLAZY_CREATE_STABLE,
+	};
+
+	return bench_with(&g);
+}
+
+struct bench *bench_recycle(u64 max_keys, u64 segments)
+{
+	const struct alz_geometry g = {
+		.max_keys = max_keys ? max_keys : 1000,
+		.arena_size = segments << 16,
+		.segment_size = 1 << 16,
+	};
+
+	return bench_with(&g);
 }
 
 void bench_free(struct bench *b)
@@ -228,10 +366,15 @@ u64 hash_of(const void *key, u32 key_size)
 	return h ^ (h >> 31);
 }
 
+u64 (*random_source)(void);
+bool random_ended;
+
 u64 random_u64(void)
 {
 	static u64 x = 42;
 
+	if (random_source)
+		return random_source();
 	x ^= x << 13;
 	x ^= x >> 7;
 	x ^= x << 17;
@@ -281,8 +424,9 @@ u64 take(struct bench *b, int who, const char *key)
 int publish(struct bench *b, int who, u64 ticket, const void *value, u64 size,
 	    u64 ttl)
 {
+	const struct alz_ttl t = { .ttl = ttl };
 	struct alz_reservation r;
-	int err = alz_publish_begin(&b->client[who], ticket, size, ttl, &r);
+	int err = alz_publish_begin(&b->client[who], ticket, size, &t, &r);
 
 	if (err)
 		return err;
@@ -293,10 +437,10 @@ int publish(struct bench *b, int who, u64 ticket, const void *value, u64 size,
 int set(struct bench *b, int who, const char *key, const void *value, u64 size,
 	u64 ttl)
 {
+	const struct alz_ttl t = { .ttl = ttl };
 	struct alz_reservation r;
 	u64 hash = hash_of(key, strlen(key));
-	int err = alz_set_begin(&b->client[who], key, strlen(key), hash, size,
-				ttl, &r);
+	int err = alz_set_begin(&b->client[who], key, strlen(key), hash, size, &t, &r);
 
 	if (err)
 		return err;
@@ -313,11 +457,20 @@ u32 invalidate(struct bench *b, int who, const char *key)
 	return count;
 }
 
+bool offset_is_given_out(struct bench *b, u64 offset)
+{
+	const struct alz_arena *arena = &b->cache.arena;
+	u64 index = offset >> arena->segment_shift;
+
+	return index < arena->nr_segments && arena->memory[index] &&
+	       (offset & ((1ULL << arena->segment_shift) - 1)) < arena->segments[index].head;
+}
+
 bool value_is(struct bench *b, u64 offset, const void *value, u64 size)
 {
 	const struct asynclazy_record *r;
 
-	if (!check(offset < b->cache.arena.head))
+	if (!check(offset_is_given_out(b, offset)))
 		return false;
 	r = alz_arena_record(&b->cache.arena, offset);
 	return r->kind == ASYNCLAZY_RECORD_VALUE && r->value_size == size &&
@@ -334,131 +487,25 @@ u32 events(struct bench *b, int who, struct asynclazy_event *ev, u32 max)
 	return n;
 }
 
-/* ---- consistency ------------------------------------------------------- */
-
-static u64 count_list(const struct alz_list *head)
+int look_at(struct bench *b, const char *key, struct asynclazy_flight *f)
 {
-	const struct alz_list *at;
-	u64 n = 0;
+	static char detail[ASYNCLAZY_DETAIL_MAX + 1];
+	int err;
 
-	for (at = head->next; at != head; at = at->next) {
-		if (!check(at->next->prev == at) || !check(at->prev->next == at))
-			break;
-		n++;
+	memset(f, 0, sizeof(*f));
+	err = alz_flight_look(&b->client[2], key, strlen(key), hash_of(key, strlen(key)), f,
+			      detail);
+	if (!err) {
+		detail[f->out_detail_size] = 0;
+		f->detail = (uintptr_t)detail;
 	}
-	return n;
+	return err;
 }
 
-static u64 count_tree(const struct alz_client *c, const struct alz_waiter *w,
-		      u64 low, u64 high)
+struct asynclazy_flight look(struct bench *b, const char *key)
 {
-	if (!w)
-		return 0;
-	check(w->cookie >= low && w->cookie <= high);
-	check(w->client == c);
-	check_eq(w->kind, ALZ_WAIT_EVENT);
-	return 1 + count_tree(c, w->child[0], low, w->cookie) +
-	       count_tree(c, w->child[1], w->cookie, high);
-}
+	struct asynclazy_flight f;
 
-static u64 check_queue(const struct alz_flight *f, const struct alz_list *head,
-		       bool able)
-{
-	const struct alz_list *at;
-
-	for (at = head->next; at != head; at = at->next) {
-		const struct alz_waiter *w = alz_entry(at, struct alz_waiter, link);
-
-		check_eq(w->state, ALZ_WAITING);
-		check_eq(w->can_init, able);
-		check(w->flight == f);
-		check(!w->client->dead);
-	}
-	return count_list(head);
-}
-
-static void check_flight(struct alz_cache *cache, const struct alz_flight *f,
-			 u64 *owned)
-{
-	u64 waiters = check_queue(f, &f->able, true) +
-		      check_queue(f, &f->waiters, false);
-
-	check(!f->ended);
-	check(f->refs >= 1 + waiters);
-	if (!check(f->owner))
-		return;
-	check(!f->owner->dead);
-	check(f->ticket && f->ticket <= cache->generation);
-	++*owned;
-}
-
-void check_consistent(struct bench *b)
-{
-	struct alz_cache *cache = &b->cache;
-	u64 slots = (cache->bucket_mask + 1) * ASYNCLAZY_BUCKET_SLOTS;
-	u64 states[4] = { 0 }, flights = 0, owned = 0, waits = 0, tickets = 0, i;
-	const struct alz_list *at, *head;
-
-	check_eq(cache->lock.held, 0);
-	for (i = 0; i < slots; i++) {
-		u64 word = cache->slots[i];
-		u64 tag = word & ALZ_SLOT_TAG_MASK;
-		const struct asynclazy_record *r;
-
-		states[alz_slot_state(word)]++;
-		if (!alz_slot_has_record(word))
-			continue;
-		r = alz_arena_record(&cache->arena, alz_slot_offset(word));
-		check(alz_slot_tag(r->hash) == tag);
-		check(r->generation && r->generation <= cache->generation);
-		check_eq(r->kind, alz_slot_state(word) == ASYNCLAZY_SLOT_FILLED ?
-			 ASYNCLAZY_RECORD_VALUE : ASYNCLAZY_RECORD_ERROR);
-		/* it lies in one of its two buckets */
-		tag = alz_bucket_first(r->hash, cache->bucket_mask);
-		check(i / ASYNCLAZY_BUCKET_SLOTS == tag ||
-		      i / ASYNCLAZY_BUCKET_SLOTS ==
-		      alz_bucket_other(tag, alz_slot_tag(r->hash),
-				       cache->bucket_mask));
-	}
-	check_eq(states[ASYNCLAZY_SLOT_FILLED], cache->header->keys);
-	check_eq(states[ASYNCLAZY_SLOT_FAILED], cache->header->errors);
-	check_eq(states[ASYNCLAZY_SLOT_INITIALIZING], cache->header->initializing);
-
-	for (i = 0; i <= cache->flight_mask; i++) {
-		head = &cache->by_key[i];
-		for (at = head->next; at != head; at = at->next, flights++) {
-			struct alz_flight *f = alz_entry(at, struct alz_flight,
-							 key_link);
-
-			check_flight(cache, f, &owned);
-			cache->lock.held = 1;
-			check(alz_table_find_initializing(cache, f->hash));
-			check(!alz_table_find(cache, f->key, f->key_size, f->hash));
-			cache->lock.held = 0;
-		}
-		tickets += count_list(&cache->by_ticket[i]);
-	}
-	check_eq(flights, states[ASYNCLAZY_SLOT_INITIALIZING]);
-	check_eq(tickets, flights);
-	check_eq(cache->count.tickets_now, flights);
-
-	tickets = 0;
-	for (i = 0; i < CLIENTS; i++) {
-		const struct alz_client *c = &b->client[i];
-		u64 n;
-
-		if (!c->cache)
-			continue;
-		n = count_tree(c, c->waits, 0, UINT64_MAX);
-		check_eq(n + count_list(&c->fd_waits) <= c->nr_waits, 1);
-		check_eq(count_list(&c->tickets), c->nr_tickets);
-		if (!c->dead)
-			check_eq(b->readable[i], !alz_list_empty(&c->ready));
-		waits += c->nr_waits;
-		tickets += c->nr_tickets;
-	}
-	check_eq(waits, cache->count.waits_now);
-	check_eq(tickets, flights);
-	check_eq(owned, flights);
-	check_eq(cache->header->arena_used, cache->arena.head);
+	assert_int_equal(look_at(b, key, &f), 0);
+	return f;
 }

@@ -10,7 +10,7 @@
 
 /* ---- the tree of cookies ----------------------------------------------- */
 
-static unsigned int depth_of(const struct alz_waiter *w)
+static unsigned int depth_of(const struct alz_node *w)
 {
 	unsigned int a, b;
 
@@ -21,15 +21,15 @@ static unsigned int depth_of(const struct alz_waiter *w)
 	return 1 + (a > b ? a : b);
 }
 
-static u64 in_order(const struct alz_waiter *w, u64 *last)
+static u64 in_order(const struct alz_node *w, u64 *last)
 {
 	u64 n;
 
 	if (!w)
 		return 0;
 	n = in_order(w->child[0], last);
-	check(w->cookie > *last);
-	*last = w->cookie;
+	check(w->key > *last);
+	*last = w->key;
 	return n + 1 + in_order(w->child[1], last);
 }
 
@@ -428,17 +428,17 @@ TEST(blocked_wait_takes_an_outcome_rather_than_its_reason)
 	check_eq(claim_wait(b, 1, "k", ASYNCLAZY_CLAIM_BLOCK |
 			    ASYNCLAZY_CLAIM_INIT, &w[1], &a), 0);
 	check_eq(claim_wait(b, 2, "k", ASYNCLAZY_CLAIM_BLOCK, &w[2], &a), 0);
-	check_eq(alz_wait_finish(&b->client[1], &w[0], -ETIMEDOUT, &a),
+	check_eq(alz_wait_finish(&b->client[1], &w[0], -ETIMEDOUT, 0, &a),
 		 -ETIMEDOUT);
 	check_eq(alz_abandon(&b->client[0], t), 0);
 	check_eq(core_os.wakes, 1);
 	/* the deadline and the offer came together: the offer wins */
-	check_eq(alz_wait_finish(&b->client[1], &w[1], -ETIMEDOUT, &a), 0);
+	check_eq(alz_wait_finish(&b->client[1], &w[1], -ETIMEDOUT, 0, &a), 0);
 	check_eq(a.result, ASYNCLAZY_RESULT_TICKET);
 	check_eq(a.attempt, 1);
 	check_eq(publish(b, 1, a.ticket, "v", 1, 0), 0);
 	check_eq(core_os.wakes, 2);
-	check_eq(alz_wait_finish(&b->client[2], &w[2], -EINTR, &a), 0);
+	check_eq(alz_wait_finish(&b->client[2], &w[2], -EINTR, 0, &a), 0);
 	check_eq(a.result, ASYNCLAZY_RESULT_HIT);
 	check(value_is(b, a.offset, "v", 1));
 	bench_free(b);

@@ -130,7 +130,7 @@ static void l6_get_all(unsigned int me, void *arg)
 	}
 }
 
-TEST(l6_as_many_inits_as_keys_with_eight_threads)
+TEST_VOLUME(l6_as_many_inits_as_keys_with_eight_threads)
 {
 	uint64_t keys = scaled(1000000, 20000);
 	struct l6 t = { .cache = open_cache(keys, keys * 256), .keys = keys };
@@ -274,12 +274,13 @@ TEST(l6_every_value_size_comes_back_whole)
 
 /* ---- L7 ---------------------------------------------------------------- */
 
-TEST(l7_pointers_stay_where_and_what_they_were)
+TEST_STABLE(l7_pointers_stay_where_and_what_they_were,
+	    "an evicting cache keeps no addresses")
 {
 	enum { HELD = 1000 };
 	uint64_t inserts = scaled(1000000, 100000), i, value[8];
-	struct alazy_cache *cache = open_cache(inserts + HELD,
-					       (inserts + 2 * HELD) * 256);
+	struct alazy_cache *cache = open_stable(inserts + HELD,
+						(inserts + 2 * HELD) * 256);
 	struct alazy_ref *refs = calloc(HELD, sizeof(*refs));
 	struct l6 t = { .cache = cache };
 	struct alazy_ref again;
@@ -611,6 +612,9 @@ TEST(waiters_get_a_value_whose_ttl_has_passed_meanwhile)
 static struct alazy_cache *try_open(const char *name, uint32_t flags)
 {
 	struct alazy_cache_opts opts = { .size = sizeof(opts), .flags = flags };
+
+	if (on_stable())
+		opts.flags |= ALAZY_CACHE_STABLE;
 
 	errno = 0;
 	return alazy_cache_open(name, &opts);

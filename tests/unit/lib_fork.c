@@ -399,14 +399,14 @@ static void *keep_calling(void *arg)
 	while (!atomic_load(&stop)) {
 		snprintf(key, sizeof(key), "%u", i++ % 64);
 		get.value = i;
-		switch ((i + me) % 5) {
+		switch ((i + me) % 6) {
 		case 0:
 		case 1:
-			/* it is append-only: not more than there is room for */
-			if (i > 200000)
+			/* an append-only one has no room for more */
+			if (on_stable() && i > 200000)
 				alazy_cache_peek(cache, key, strlen(key), NULL,
 						 NULL);
-			else if ((i + me) % 5)
+			else if ((i + me) % 6)
 				check_eq(get_int(cache, key, make_int, &get), 0);
 			else
 				check_eq(alazy_cache_set(cache, key, strlen(key),
@@ -423,6 +423,9 @@ static void *keep_calling(void *arg)
 			check_eq(alazy_cancel(wait), 0);
 			check_eq(alazy_abandon(&get.ticket), 0);
 			break;
+		case 4:
+			check(alazy_dispatch(cache) >= 0);
+			break;
 		default:
 			alazy_cache_peek(cache, key, strlen(key), NULL, NULL);
 		}
@@ -432,19 +435,21 @@ static void *keep_calling(void *arg)
 
 static int call_in_child(void *arg)
 {
-	struct get get = { .value = 77 };
+	struct get steady = { .value = 1 }, get = { .value = 77 };
 	struct get async = { .value = 78 };
 
 	(void)arg;
-	check_eq(get_int(cache, "steady", make_never, &get), 0);
-	check_eq(get.got, 1);
+	/* an evicting one may have let it go */
+	check_eq(get_int(cache, "steady", on_stable() ? make_never : make_int,
+			 &steady), 0);
+	check_eq(steady.got, 1);
 	check_eq(get_int(cache, "storm", make_int, &get), 0);
 	check_eq(get.got, 77);
 	check(alazy_dispatch(cache) >= 0);
 	check(get_int_async(cache, "astorm", make_int, &async, NULL) >= 0);
 	drive(cache, &async.dones, 1);
 	check_eq(async.got, 78);
-	check_eq(alazy_cache_invalidate(cache, "steady", 6), 1);
+	check(alazy_cache_invalidate(cache, "steady", 6) >= on_stable());
 	set_int("steady", 1);
 	alazy_cache_close(cache);
 	return 0;
@@ -455,7 +460,8 @@ TEST(fork_storm_while_threads_are_in_calls)
 	unsigned int n = scaled(1000, 100), i;
 	pthread_t threads[3];
 
-	cache = open_cache(0, 128ULL << 20);
+	/* an evicting one is so small that it recycles all the time */
+	cache = open_cache(0, on_stable() ? 128ULL << 20 : 1 << 20);
 	set_int("steady", 1);
 	atomic_store(&stop, false);
 	for (i = 0; i < ARRAY_SIZE(threads); i++)
@@ -466,7 +472,8 @@ TEST(fork_storm_while_threads_are_in_calls)
 	atomic_store(&stop, true);
 	for (i = 0; i < ARRAY_SIZE(threads); i++)
 		join_thread(threads[i]);
-	check_eq(peek_state("steady"), ALAZY_FILLED);
+	if (on_stable())
+		check_eq(peek_state("steady"), ALAZY_FILLED);
 	check_eq(stats_of(cache).tickets_now, 0);
 	check_eq(stats_of(cache).clients, 1);
 	alazy_cache_close(cache);

@@ -301,8 +301,8 @@ TEST(l3_estale_is_an_error_like_others)
 
 	check_eq(get_int(cache, "k", make_error, &get), -ESTALE);
 	check_eq(atomic_load(&get.inits), 1);
-	check_eq(get_int_async(cache, "k", make_later, &owner, NULL), 0);
-	check_eq(get_int_async(cache, "k", make_never, &waiter, NULL), 0);
+	check_eq(get_int_async(cache, "l", make_later, &owner, NULL), 0);
+	check_eq(get_int_async(cache, "l", make_never, &waiter, NULL), 0);
 	check_eq(alazy_fail(&owner.ticket, -ESTALE, ALAZY_TRANSIENT, 0, NULL),
 		 0);
 	drive(cache, &owner.dones, 1);
@@ -658,12 +658,12 @@ static void get_all_with(unsigned int threads, uint64_t keys)
 	alazy_cache_close(t.cache);
 }
 
-TEST(l10_instant_init_never_fails_a_single_caller)
+TEST_VOLUME(l10_instant_init_never_fails_a_single_caller)
 {
 	get_all_with(1, scaled(1000000, 50000));
 }
 
-TEST(l10_instant_init_never_fails_racing_callers)
+TEST_VOLUME(l10_instant_init_never_fails_racing_callers)
 {
 	get_all_with(4, scaled(500000, 25000));
 }

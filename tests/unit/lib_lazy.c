@@ -137,9 +137,10 @@ TEST(l2_peek_of_a_lazy_tells_each_state)
 	alazy_cache_close(cache);
 }
 
-TEST(resolved_lazy_stays_resolved)
+TEST_STABLE(resolved_lazy_stays_resolved,
+	    "where values stay for ever, a lazy keeps what it found")
 {
-	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_cache *cache = open_stable(0, 0);
 	struct get get = { .value = 1 }, fresh_get = { .value = 3 };
 	struct alazy *lazy = lazy_new(cache, make_int, &get), *fresh;
 	int two = 2;
@@ -165,9 +166,33 @@ TEST(resolved_lazy_stays_resolved)
 	alazy_cache_close(cache);
 }
 
-TEST(lazy_resolved_by_another_is_kept_too)
+TEST_EVICT(lazy_of_an_evicting_cache_sees_what_is_set,
+	    "where values stay for ever, a lazy keeps what it found")
 {
 	struct alazy_cache *cache = open_cache(0, 0);
+	struct get get = { .value = 1 }, call = { 0 };
+	struct alazy *lazy = lazy_new(cache, make_int, &get);
+	int two = 2;
+
+	check_eq(lazy_int(lazy), 1);
+	check_eq(alazy_cache_set(cache, "answer", 6, &two, sizeof(two), 0), 0);
+	check_eq(lazy_int(lazy), 2);
+	check_eq(lazy_int_async(lazy, &call), 1);
+	check_eq(call.got, 2);
+	check_eq(atomic_load(&get.inits), 1);
+	check_eq(alazy_cache_invalidate(cache, "answer", 6), 1);
+	check_eq(alazy_peek(lazy, NULL, NULL), ALAZY_EMPTY);
+	check_eq(lazy_int(lazy), 1);
+	check_eq(lazy_int(lazy), 1);
+	check_eq(atomic_load(&get.inits), 2);
+	alazy_free(lazy);
+	alazy_cache_close(cache);
+}
+
+TEST_STABLE(lazy_resolved_by_another_is_kept_too,
+	    "where values stay for ever, a lazy keeps what it found")
+{
+	struct alazy_cache *cache = open_stable(0, 0);
 	struct get get = { .value = 9 }, call = { 0 };
 	struct alazy *lazy = lazy_new(cache, make_never, &get);
 	int one = 1, two = 2;
@@ -292,6 +317,7 @@ int main(void)
 		cmocka_unit_test(l2_ten_async_gets_of_one_lazy_run_one_init),
 		cmocka_unit_test(l2_peek_of_a_lazy_tells_each_state),
 		cmocka_unit_test(resolved_lazy_stays_resolved),
+		cmocka_unit_test(lazy_of_an_evicting_cache_sees_what_is_set),
 		cmocka_unit_test(lazy_resolved_by_another_is_kept_too),
 		cmocka_unit_test(value_with_a_ttl_is_not_memoised),
 		cmocka_unit_test(errors_are_not_memoised),

@@ -15,20 +15,15 @@
 
 #define SEGMENT	65536ULL
 
+/* What fills up and says so is append-only. */
 static struct alazy_cache *open_tiny(uint64_t max_keys, uint64_t segments)
 {
-	struct alazy_cache_opts opts = {
-		.size = sizeof(opts),
+	return open_with(NULL, (struct alazy_cache_opts){
+		.flags = ALAZY_CACHE_STABLE,
 		.max_keys = max_keys,
 		.arena_size = segments * SEGMENT,
 		.segment_size = SEGMENT,
-	};
-	struct alazy_cache *cache = alazy_cache_open(NULL, &opts);
-
-	if (!cache)
-		fprintf(stderr, "# open: %s\n", alazy_strerror_detail());
-	assert_non_null(cache);
-	return cache;
+	});
 }
 
 /* ---- opening ----------------------------------------------------------- */
@@ -62,7 +57,8 @@ TEST(open_refuses_malformed_options)
 	check_open_fails(NULL, &(struct alazy_cache_opts){ 0 }, EINVAL, "size");
 	check_open_fails(NULL, OPTS(.flags = 1U << 31), EINVAL, "flag");
 	check_open_fails(NULL, OPTS(.backend = 7), EINVAL, "backend");
-	check_open_fails(NULL, OPTS(.reserved = { 0, 0, 1 }), EINVAL, "reserved");
+	check_open_fails(NULL, OPTS(.stale_ttl_ns = 1), EINVAL, "ttl_ns");
+	check_open_fails(NULL, OPTS(.dead_ttl_ns = 1), EINVAL, "ttl_ns");
 	check_open_fails(NULL, OPTS(.segment_size = 100000), EINVAL, "segment");
 	check_open_fails(NULL, OPTS(.segment_size = 4096), EINVAL, "segment");
 	check_open_fails(NULL, OPTS(.segment_size = 1ULL << 27), EINVAL,
@@ -330,7 +326,8 @@ TEST(fail_refuses_what_is_no_error)
 
 /* ---- room -------------------------------------------------------------- */
 
-TEST(value_larger_than_the_cache_takes)
+TEST_STABLE(value_larger_than_the_cache_takes,
+	    "an evicting cache puts large values into memfds")
 {
 	struct alazy_cache *cache = open_tiny(64, 4);
 	char *big = calloc(1, 2 * SEGMENT);
@@ -363,7 +360,8 @@ static int make_too_big(const struct alazy_ticket *ticket, const void *key,
 	return alazy_publish(ticket, ctx, SEGMENT * 4, 0);
 }
 
-TEST(get_tells_that_its_init_made_too_large_a_value)
+TEST_STABLE(get_tells_that_its_init_made_too_large_a_value,
+	    "an evicting cache puts large values into memfds")
 {
 	struct alazy_cache *cache = open_tiny(64, 4);
 	struct get get = { 0 }, next = { .value = 1 };
@@ -405,7 +403,7 @@ static void check_values(struct alazy_cache *cache, unsigned int n)
 
 static void check_full_table(unsigned int max_keys)
 {
-	struct alazy_cache *cache = open_cache(max_keys, 0);
+	struct alazy_cache *cache = open_stable(max_keys, 0);
 	struct get get = { 0 };
 	unsigned int n, i, gone;
 	struct alazy_answer a;
@@ -447,7 +445,8 @@ static void check_full_table(unsigned int max_keys)
 	alazy_cache_close(cache);
 }
 
-TEST(full_table_takes_all_its_keys_and_then_says_so)
+TEST_STABLE(full_table_takes_all_its_keys_and_then_says_so,
+	    "an evicting cache lets an old key go")
 {
 	const unsigned int sizes[] = { 1, 7, 8, 56, 1000, 14336 };
 	unsigned int i;
@@ -473,7 +472,8 @@ static unsigned int fill_arena(struct alazy_cache *cache, const char *value,
 	return i;
 }
 
-TEST(full_arena_keeps_tickets_and_values)
+TEST_STABLE(full_arena_keeps_tickets_and_values,
+	    "an evicting cache makes room")
 {
 	struct alazy_cache *cache = open_tiny(10000, 2);
 	struct alazy_ticket t1 = take(cache, "t1"), t2 = take(cache, "t2");

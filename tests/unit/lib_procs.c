@@ -31,12 +31,6 @@ static size_t shared_size;
 
 static struct alazy_cache *begin(unsigned int keys)
 {
-	struct alazy_cache_opts opts = {
-		.size = sizeof(opts),
-		.max_keys = 100000,
-	};
-	struct alazy_cache *cache;
-
 	if (!on_kernel()) {
 		print_message("# ALAZY_BACKEND is not kernel: processes share nothing\n");
 		skip();
@@ -44,11 +38,7 @@ static struct alazy_cache *begin(unsigned int keys)
 	snprintf(name, sizeof(name), "%s", unique_name("procs"));
 	shared_size = sizeof(*shared) + keys;
 	shared = share_alloc(shared_size);
-	cache = alazy_cache_open(name, &opts);
-	if (!cache)
-		fprintf(stderr, "# %s\n", alazy_strerror_detail());
-	assert_non_null(cache);
-	return cache;
+	return open_with(name, (struct alazy_cache_opts){ .max_keys = 100000 });
 }
 
 static void end(struct alazy_cache *cache)

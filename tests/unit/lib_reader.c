@@ -184,13 +184,13 @@ TEST(records_with_an_end_are_compared_with_the_clock)
 	put_slot(m, alz_bucket_first(hash, BUCKETS - 1) * 8,
 		 ASYNCLAZY_SLOT_FILLED, hash, 0);
 	r->flags = ASYNCLAZY_RECORD_TIMES;
-	times->dead_until = now_ns() + 3600 * SEC;
+	times->stale_until = now_ns() + 3600 * SEC;
 	check(find(m, "key", 3, hash) == r);
-	times->dead_until = UINT64_MAX;
+	times->stale_until = UINT64_MAX;
 	check(find(m, "key", 3, hash) == r);
-	times->dead_until = now_ns();
+	times->stale_until = now_ns();
 	check(!find(m, "key", 3, hash));
-	times->dead_until = 1;
+	times->stale_until = 1;
 	check(!find(m, "key", 3, hash));
 	r->flags = 0;
 	check(find(m, "key", 3, hash) == r);

@@ -7,8 +7,12 @@ usage() {
 Usage: tests/unit/run.sh DIR [PROGRAM...]
 Runs the unit test programs in DIR (lib_*, core_*, hit_*), or those named.
 
+Those of the library are run on each kind of cache: PROGRAM-stable and
+PROGRAM-evict; but those that are about one kind, or none, once.
+
 Environment:
   ALAZY_BACKEND     kernel or local; local if unset
+  ALZ_TEST_KIND     stable or evict: run no other kind; both if unset
   ALZ_FULL=1        full counts, as features.md has them
   ALZ_TEST_TIMEOUT  seconds for one test case (default 300)
   ALZ_TIMEOUT       seconds for one program (default 900, full 7200)
@@ -86,16 +90,39 @@ nest() {
 	}' "$work/stderr" "$work/stdout"
 }
 
+# kinds PROGRAM: what to run it on; "-" if that means nothing to it
+kinds() {
+	case $1 in
+	lib_deliver | lib_evict* | lib_pins | lib_reader) echo - ;;
+	lib_* | hit_*) echo "${ALZ_TEST_KIND:-stable evict}" ;;
+	*) echo - ;;
+	esac
+}
+
+# each PROGRAM-KIND, or PROGRAM
+runs=
+for name; do
+	for kind in $(kinds "$name"); do
+		runs="$runs $name/$kind"
+	done
+done
+# shellcheck disable=SC2086  # names
+set -- $runs
+
 pass=0
 fail=0
 skip=0
 n=0
 echo "KTAP version 1"
 echo "1..$#"
-for name; do
+for run; do
 	n=$((n + 1))
+	program=${run%/*}
+	kind=${run##*/}
+	name=$program-$kind
+	if [ "$kind" = - ]; then name=$program kind=evict; fi
 	echo "  KTAP version 1"
-	timeout "$limit" "$dir/$name" >"$work/stdout" 2>"$work/stderr"
+	ALZ_TEST_KIND=$kind timeout "$limit" "$dir/$program" >"$work/stdout" 2>"$work/stderr"
 	status=$?
 	nest "$name" "$status"
 	read -r p f s <"$work/counts"

@@ -47,6 +47,19 @@ const char *unique_name(const char *stem)
 	return name;
 }
 
+bool on_stable(void)
+{
+	const char *s = getenv("ALZ_TEST_KIND");
+
+	return s && !strcmp(s, "stable");
+}
+
+void skip_because(const char *why)
+{
+	print_message("# %s\n", why);
+	skip();
+}
+
 static struct alazy_cache *open_or_fail(const char *name,
 					const struct alazy_cache_opts *opts)
 {
@@ -62,23 +75,42 @@ static struct alazy_cache *open_or_fail(const char *name,
 	return cache;
 }
 
+struct alazy_cache *open_with(const char *name, struct alazy_cache_opts opts)
+{
+	opts.size = sizeof(opts);
+	if (on_stable())
+		opts.flags |= ALAZY_CACHE_STABLE;
+	return open_or_fail(name, &opts);
+}
+
 struct alazy_cache *open_cache(uint64_t max_keys, uint64_t arena_size)
 {
-	struct alazy_cache_opts opts = {
-		.size = sizeof(opts),
-		.flags = ALAZY_CACHE_STABLE,
+	return open_with(NULL, (struct alazy_cache_opts){
 		.max_keys = max_keys,
 		.arena_size = arena_size,
-	};
-
-	return open_or_fail(NULL, &opts);
+	});
 }
 
 struct alazy_cache *open_named(const char *name, uint32_t flags)
 {
+	return open_with(name, (struct alazy_cache_opts){ .flags = flags });
+}
+
+struct alazy_cache *open_stable(uint64_t max_keys, uint64_t arena_size)
+{
+	return open_with(NULL, (struct alazy_cache_opts){
+		.flags = ALAZY_CACHE_STABLE,
+		.max_keys = max_keys,
+		.arena_size = arena_size,
+	});
+}
+
+struct alazy_cache *open_small(const char *name, unsigned int segments)
+{
 	struct alazy_cache_opts opts = {
 		.size = sizeof(opts),
-		.flags = ALAZY_CACHE_STABLE | flags,
+		.arena_size = segments * SMALL_SEGMENT,
+		.segment_size = SMALL_SEGMENT,
 	};
 
 	return open_or_fail(name, &opts);

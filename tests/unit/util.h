@@ -13,9 +13,43 @@ bool check_detail_at(const char *words, const char *file, int line);
 bool on_kernel(void);				/* ALAZY_BACKEND=kernel */
 const char *unique_name(const char *stem);	/* a cache name of this test's own */
 
-/* an anonymous cache (0: the default), or the test ends as failed */
+/*
+ * Most tests are run on both kinds of cache: the environment variable
+ * ALZ_TEST_KIND is stable, or evict (the default, as of the library).
+ */
+bool on_stable(void);
+
+/* as TEST(): skipped where the kind is the other one; @why is a sentence */
+#define TEST_STABLE(name, why)	TEST_IF(name, on_stable(), why)
+#define TEST_EVICT(name, why)	TEST_IF(name, !on_stable(), why)
+/* what takes long at full counts is then run on one kind */
+#define TEST_VOLUME(name)						\
+	TEST_IF(name, !full_run() || !on_stable(),			\
+		"at full counts on evicting caches only")
+#define TEST_IF(name, cond, why)					\
+	static void name##_if(void);					\
+	TEST(name)							\
+	{								\
+		if (!(cond))						\
+			skip_because(why);				\
+		name##_if();						\
+	}								\
+	static void name##_if(void)
+void skip_because(const char *why);
+
+/*
+ * A cache of the kind that is asked for, or the test ends as failed; @name NULL:
+ * anonymous, 0: the default. open_with() sets size, and STABLE if that is the kind.
+ */
 struct alazy_cache *open_cache(uint64_t max_keys, uint64_t arena_size);
 struct alazy_cache *open_named(const char *name, uint32_t flags);
+struct alazy_cache *open_with(const char *name, struct alazy_cache_opts opts);
+/* whatever the kind: what the test is about is append-only */
+struct alazy_cache *open_stable(uint64_t max_keys, uint64_t arena_size);
+
+/* an evicting one of @segments of 64 KiB, whatever the kind */
+#define SMALL_SEGMENT	65536UL
+struct alazy_cache *open_small(const char *name, unsigned int segments);
 
 /* until the cache has @n waits; the state is awaited, no time is assumed */
 void await_waits(struct alazy_cache *cache, uint64_t n);
@@ -92,6 +126,34 @@ int claim(struct alazy_cache *cache, const char *key, uint32_t flags,
 	  struct answered *ctx, struct alazy_answer *answer);
 struct alazy_ticket take(struct alazy_cache *cache, const char *key);
 void publish_int(const struct alazy_ticket *ticket, int value);
+
+/* ---- values that tell by every byte whose they are --------------------- */
+
+void pattern_fill(void *p, size_t size, uint64_t what);
+bool pattern_is(const void *p, size_t size, uint64_t what);
+bool ref_is_pattern(const struct alazy_ref *ref, size_t size, uint64_t what);
+/* alazy_cache_set() of @key, at most a segment's */
+int set_pattern(struct alazy_cache *cache, uint64_t key, size_t size, uint64_t what);
+
+/* evict all that there is in a small one, and use its room again, many times over */
+void flood_cache(struct alazy_cache *cache);
+/* all refs have been put: nothing is held */
+void check_no_pins(struct alazy_cache *cache);
+
+/* ---- large values, by such patterns ------------------------------------ */
+
+#define LARGE	200000UL	/* more than a segment, less than a cache */
+#define HUGE	1500000UL	/* more than a cache */
+/* sixteen segments of 64 KiB, of the kind that is asked for */
+struct alazy_cache *open_for_large(const char *name);
+/* a memfd of @size bytes that nobody has mapped */
+int new_memfd(size_t size, uint64_t what);
+/* how many of these, and of the library's, this process has mapped */
+unsigned int memfd_mappings(void);
+void set_memfd(struct alazy_cache *cache, const char *key, size_t size, uint64_t what);
+void publish_memfd(const struct alazy_ticket *t, size_t size, uint64_t what);
+void get_value(struct alazy_cache *cache, const char *key, struct alazy_ref *ref);
+void put_pattern(struct alazy_ref *ref, size_t size, uint64_t what);
 
 /* ---- refs, descriptors ------------------------------------------------- */
 

@@ -16,7 +16,8 @@ fi
 build=${BUILD:-build}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-n=0 failed=0
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 
 declare -A report=(
 	[uaf]='KASAN: slab-use-after-free in bug_uaf'
@@ -45,16 +46,11 @@ EOF
 }
 
 check() { # NAME CONDITION...
-	local name=$1
+	local name=$1 bad=0
 	shift
-	n=$((n + 1))
-	if "$@"; then
-		echo "ok $n $name"
-	else
-		failed=$((failed + 1))
-		sed 's/^/# /' "$tmp/out"
-		echo "not ok $n $name"
-	fi
+	"$@" || bad=1
+	[ $bad = 0 ] || sed 's/^/# /' "$tmp/out"
+	verdict $bad "$name"
 }
 
 caught() { # BUG
@@ -66,7 +62,6 @@ batches=('inversion uaf bounds double-free atomic list shift leak')
 [ -z "${ALZ_FULL-}" ] || batches=(inversion uaf bounds double-free atomic list shift leak)
 
 echo "TAP version 13"
-echo "1..11"
 boot kasan leaks none
 check "kasan: no bug, no report" test "$status" = 0
 for batch in "${batches[@]}"; do
@@ -82,5 +77,4 @@ boot kcsan '' none
 check "kcsan: no bug, no report" test "$status" = 0
 boot kcsan '' race
 check "kcsan: race is caught" caught race
-echo "# totals: pass:$((n - failed)) fail:$failed skip:0"
-[ "$failed" = 0 ]
+totals

@@ -9,22 +9,19 @@ if [[ ${1-} == --help ]]; then
 	exit 0
 fi
 (($#)) || set -- 6.12
-run=$(cd "$(dirname "$0")/../.." && pwd)/tools/vm/run
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+run=$PWD/tools/vm/run
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-failed=0 n=0
 
 check() { # check NAME CONDITION...
-	local name=$1
+	local name=$1 bad=0
 	shift
-	n=$((n + 1))
-	if "$@"; then
-		echo "ok $n $kernel: $name"
-	else
-		echo "not ok $n $kernel: $name"
-		sed 's/^/# /' "$tmp/err"
-		failed=1
-	fi
+	"$@" || bad=1
+	[ $bad = 0 ] || sed 's/^/# /' "$tmp/err"
+	verdict $bad "$kernel: $name"
 }
 
 vm() {
@@ -33,7 +30,6 @@ vm() {
 }
 
 echo 'TAP version 13'
-echo "1..$((8 * $#))"
 for kernel; do
 	# all bytes, many times: what a terminal on the way would change or swallow
 	for ((i = 0; i < 256; i++)); do printf '%b' "\\x$(printf %02x $i)"; done >"$tmp/bytes"
@@ -57,4 +53,4 @@ for kernel; do
 	check 'panic is 125' test $status = 125
 	check 'panic is shown' grep -q 'Kernel panic' "$tmp/err"
 done
-exit $failed
+totals

@@ -32,6 +32,8 @@ static struct alazy_cache *open_cache(const struct store *store, uint32_t flags)
 		.backend = ALAZY_BACKEND_KERNEL,
 		.arena_size = ARENA_SIZE,
 		.segment_size = SEGMENT_SIZE,
+		/* what fails here is a command that cannot be run: to say so is cheap */
+		.backoff_ns = ALAZY_NEVER,
 	};
 
 	return alazy_cache_open(store->name, &opts);

@@ -32,6 +32,7 @@ _Noreturn void bench_die(const char *what, int err);
 
 void bench_hits(int runs);
 void bench_stores(int runs);
+void bench_recycle(int runs);
 void bench_wakes(int runs);
 void bench_death(int runs);
 

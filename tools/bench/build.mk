@@ -29,7 +29,7 @@ bench-run: $(BUILD)/bin/asynclazy-bench $(BUILD)/kmod-$(BENCH_KVER)/asynclazy.ko
 	@echo '# in the guest, on the module, counting instructions: some minutes'
 	$(VM) --kernel $(BENCH_KVER) --icount --memory 2G --timeout 1800 --env ALAZY_BACKEND=kernel \
 		--module $(BUILD)/kmod-$(BENCH_KVER)/asynclazy.ko -- $(BUILD)/bin/asynclazy-bench \
-		hits stores wakes
+		hits stores recycle wakes
 	@echo '# in the guest, on the module, two CPUs'
 	$(VM) --kernel $(BENCH_KVER) --memory 2G --timeout 600 --env ALAZY_BACKEND=kernel \
 		--module $(BUILD)/kmod-$(BENCH_KVER)/asynclazy.ko -- $(BUILD)/bin/asynclazy-bench death

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include <asynclazy.h>
 
@@ -85,14 +87,28 @@ static void get_all(struct alazy_cache *cache, const struct keys *k)
 	}
 }
 
-static void bench_by_key(uint32_t n, const char *name, uint32_t rounds, int runs,
-			 double load_ns)
+static bool have_memory(uint64_t bytes)
+{
+	return sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) > bytes;
+}
+
+/* @small: without huge pages, to see what they are good for */
+static double bench_by_key(uint32_t n, const char *name, uint32_t rounds, int runs,
+			   bool small, const char *peer, double peer_ns)
 {
 	struct bench_result r = { .name = name };
-	struct keys k = keys_new(n, "key-");
-	struct alazy_cache *cache = cache_new(n);
+	struct alazy_cache *cache;
+	struct keys k;
 	uint32_t i;
 
+	if (!have_memory(n * 400ULL)) {
+		printf("# %s: left out, it takes %llu MiB of free memory\n", name,
+		       n * 400ULL >> 20);
+		return 0;
+	}
+	k = keys_new(n, "key-");
+	prctl(PR_SET_THP_DISABLE, small, 0, 0, 0);
+	cache = cache_new(n);
 	get_all(cache, &k);
 	while (r.runs < runs) {
 		uint64_t start = bench_now();
@@ -101,9 +117,20 @@ static void bench_by_key(uint32_t n, const char *name, uint32_t rounds, int runs
 			get_all(cache, &k);
 		bench_add(&r, start, (uint64_t)rounds * n);
 	}
-	bench_report(&r, "acquire load", load_ns);
+	peer_ns = bench_report(&r, peer, peer_ns);
 	alazy_cache_close(cache);
+	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
 	free(k.key);
+	return peer_ns;
+}
+
+static void bench_pages(uint32_t n, const char *name, const char *small, int runs,
+			double load_ns)
+{
+	double ns = bench_by_key(n, name, 1, runs, false, "acquire load", load_ns);
+
+	if (ns)
+		bench_by_key(n, small, 1, runs, true, "with huge pages", ns);
 }
 
 static void once_fn(void)
@@ -156,8 +183,11 @@ void bench_hits(int runs)
 	alazy_free(lazy);
 	alazy_cache_close(cache);
 
-	bench_by_key(1000, "hit by key, 1,000 keys", 500, runs, load_ns);
-	bench_by_key(1000000, "hit by key, 1,000,000 keys", 1, runs, load_ns);
+	bench_by_key(1000, "hit by key, 1,000 keys", 500, runs, false, "acquire load", load_ns);
+	bench_pages(1000000, "hit by key, 1,000,000 keys",
+		    "the same, huge pages forbidden", runs, load_ns);
+	bench_pages(10000000, "hit by key, 10,000,000 keys",
+		    "the same, huge pages forbidden", runs, load_ns);
 }
 
 void bench_stores(int runs)

@@ -8,7 +8,7 @@
 #include "bench.h"
 
 static const char usage[] =
-	"usage: asynclazy-bench [--runs N] [hits|stores|wakes|death]...\n"
+	"usage: asynclazy-bench [--runs N] [hits|stores|recycle|wakes|death]...\n"
 	"\n"
 	"Prints nanoseconds of one operation, on the backend that ALAZY_BACKEND\n"
 	"names (kernel or local), beside peers measured in the same run.\n"
@@ -20,6 +20,7 @@ static const struct {
 } groups[] = {
 	{ "hits", bench_hits },
 	{ "stores", bench_stores },
+	{ "recycle", bench_recycle },
 	{ "wakes", bench_wakes },
 	{ "death", bench_death },
 };

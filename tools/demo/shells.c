@@ -310,7 +310,8 @@ unsigned int shells_run(const struct demo *demo)
 {
 	struct alazy_cache_opts opts = {
 		.size = sizeof(opts),
-		.flags = ALAZY_CACHE_SHARED,
+		/* as alazy run asks for it */
+		.flags = ALAZY_CACHE_SHARED | ALAZY_CACHE_STABLE,
 		.backend = ALAZY_BACKEND_KERNEL,
 	};
 	struct shells s = {

@@ -4,11 +4,16 @@
 #   fuzz-core         $(BUILD)/fuzz/core_fuzz: libFuzzer, ASan, UBSan (clang)
 #   fuzz-core-replay  $(BUILD)/fuzz/core_replay: the same without libFuzzer ($(CC))
 #   fuzz-core-cov     $(BUILD)/fuzz/core_cov: core_replay that measures coverage (clang)
+# and with each the same for caches that recycle: $(BUILD)/fuzz/recycle_fuzz and so on
 
 FUZZ_CLANG ?= clang
 FUZZ_CORE_DIR := tests/fuzz/core
 FUZZ_CORE_COMMON := model model_wait fuzz_os world check input ops ops_claim ops_store ops_wait \
 	ops_cache reader_os replay
+FUZZ_RECYCLE_COMMON := recycle check $(basename $(notdir $(wildcard tests/unit/core_*util.c)))
+FUZZ_RECYCLE_MAIN_fuzz :=
+FUZZ_RECYCLE_MAIN_replay := recycle_main
+FUZZ_RECYCLE_MAIN_cov := recycle_main
 FUZZ_CORE_CORE := $(basename $(notdir $(wildcard kmod/core/*.c)))
 FUZZ_CORE_CFLAGS := -std=gnu11 -g -O2 -Wall -Wextra -Werror -fno-omit-frame-pointer \
 	-fno-sanitize-recover=all
@@ -52,7 +57,24 @@ $(BUILD)/fuzz/core_$(1): $(patsubst %,$(BUILD)/fuzz/core-$(1)/%.o, \
 	$$(FUZZ_CORE_CC_$(1)) $$(FUZZ_CORE_CFLAGS) $$(FUZZ_CORE_SAN_$(1)) $$(FUZZ_CORE_LINK_$(1)) \
 		-o $$@ $$^
 
+$(BUILD)/fuzz/recycle-$(1)/%.o: tests/unit/%.c
+	@mkdir -p $$(@D)
+	$$(FUZZ_CORE_CC_$(1)) $$(FUZZ_CORE_CPPFLAGS) -Itests/unit $$(FUZZ_CORE_CFLAGS) \
+		$$(FUZZ_CORE_SAN_$(1)) -MMD -MP -c -o $$@ $$<
+
+$(BUILD)/fuzz/recycle-$(1)/%.o: $(FUZZ_CORE_DIR)/%.c
+	@mkdir -p $$(@D)
+	$$(FUZZ_CORE_CC_$(1)) $$(FUZZ_CORE_CPPFLAGS) -Itests/unit $$(FUZZ_CORE_CFLAGS) \
+		$$(FUZZ_CORE_SAN_$(1)) -MMD -MP -c -o $$@ $$<
+
+$(BUILD)/fuzz/recycle_$(1): $(patsubst %,$(BUILD)/fuzz/recycle-$(1)/%.o, \
+		$(FUZZ_RECYCLE_COMMON) $(FUZZ_RECYCLE_MAIN_$(1))) \
+		$(FUZZ_CORE_CORE:%=$(BUILD)/fuzz/core-$(1)/core/%.o)
+	$$(FUZZ_CORE_CC_$(1)) $$(FUZZ_CORE_CFLAGS) $$(FUZZ_CORE_SAN_$(1)) $$(FUZZ_CORE_LINK_$(1)) \
+		-o $$@ $$^ -lcmocka
+
 -include $(wildcard $(BUILD)/fuzz/core-$(1)/*.d $(BUILD)/fuzz/core-$(1)/*/*.d)
+-include $(wildcard $(BUILD)/fuzz/recycle-$(1)/*.d)
 endef
 
 $(foreach v,fuzz replay cov,$(eval $(call fuzz_core_variant,$(v))))
@@ -63,7 +85,12 @@ $(BUILD)/fuzz/core_harness.a: $(FUZZ_CORE_COMMON:%=$(BUILD)/fuzz/core-replay/%.o
 	@rm -f $@
 	ar rcs $@ $^
 
+$(BUILD)/fuzz/recycle_harness.a: $(FUZZ_RECYCLE_COMMON:%=$(BUILD)/fuzz/recycle-replay/%.o) \
+		$(BUILD)/fuzz/recycle-replay/recycle_main.o
+	@rm -f $@
+	ar rcs $@ $^
+
 .PHONY: fuzz-core fuzz-core-replay fuzz-core-cov
-fuzz-core: $(BUILD)/fuzz/core_fuzz
-fuzz-core-replay: $(BUILD)/fuzz/core_replay
-fuzz-core-cov: $(BUILD)/fuzz/core_cov
+fuzz-core: $(BUILD)/fuzz/core_fuzz $(BUILD)/fuzz/recycle_fuzz
+fuzz-core-replay: $(BUILD)/fuzz/core_replay $(BUILD)/fuzz/recycle_replay
+fuzz-core-cov: $(BUILD)/fuzz/core_cov $(BUILD)/fuzz/recycle_cov

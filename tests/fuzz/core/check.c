@@ -73,7 +73,8 @@ void check_record(struct world_cache *c, u64 offset, const struct m_entry *e, bo
 		   (u64)e->generation);
 	fuzz_check(r->kind == (e->is_error ? ASYNCLAZY_RECORD_ERROR : ASYNCLAZY_RECORD_VALUE) &&
 		   r->error == e->error && r->granules == size / 64 &&
-		   r->flags == (e->timed ? ASYNCLAZY_RECORD_TIMES : 0) && !r->reserved,
+		   r->flags == (e->timed ? ASYNCLAZY_RECORD_TIMES : 0) &&
+		   r->took <= c->model.now,
 		   "record at %#llx has a wrong head", offset);
 	fuzz_check(r->value_size == e->size, "record at %#llx has %llu bytes of value, not %llu",
 		   offset, r->value_size, (u64)e->size);
@@ -280,7 +281,9 @@ void check_header(const struct asynclazy_header *h, const struct alz_geometry *g
 
 	fuzz_check(h->magic == ASYNCLAZY_MAGIC && h->abi_version == ASYNCLAZY_ABI_VERSION &&
 		   h->header_size == ASYNCLAZY_HEADER_SIZE && h->granule_shift == 6 &&
-		   h->features == ASYNCLAZY_FEATURE_STABLE && h->flags == g->flags &&
+		   h->features == (ASYNCLAZY_FEATURE_STABLE | ASYNCLAZY_FEATURE_MEMFD |
+				   ASYNCLAZY_FEATURE_REFRESH) &&
+		   !h->visited_size && !h->pins_size && h->budget == h->arena_size && h->flags == g->flags &&
 		   h->key_max == ASYNCLAZY_KEY_MAX && h->cache_id == g->cache_id &&
 		   h->hash_seed == g->hash_seed, "the header's constants are wrong");
 	fuzz_check(h->bucket_count && !(h->bucket_count & (h->bucket_count - 1)) &&

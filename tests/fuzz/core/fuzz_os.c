@@ -71,6 +71,61 @@ void alz_os_relax(void)
 	may_sleep(GAP_BREATH);
 }
 
+void alz_os_mutex_init(alz_os_mutex_t *mutex)
+{
+	alz_os_lock_init(mutex);
+}
+
+void alz_os_mutex_fini(alz_os_mutex_t *mutex)
+{
+	alz_os_lock_fini(mutex);
+}
+
+/* One that comes in while another holds it cannot wait: it is told to die. */
+int alz_os_mutex_lock(alz_os_mutex_t *mutex)
+{
+	may_sleep(GAP_MEMORY);
+	if (mutex->held)
+		return -EINTR;
+	mutex->held = 1;
+	return 0;
+}
+
+void alz_os_mutex_unlock(alz_os_mutex_t *mutex)
+{
+	fuzz_check(mutex->held && !locks, "bad end of a mutex's hold");
+	mutex->held = 0;
+}
+
+void alz_os_barrier(bool urgent)
+{
+	(void)urgent;
+	may_sleep(GAP_BREATH);
+}
+
+void alz_os_reclaim_wanted(struct alz_cache *cache)
+{
+	core_os_must_hold(&cache->lock);
+}
+
+/* its caches have no leases, and an offer stays */
+void alz_os_deadline(struct alz_cache *cache, u64 at)
+{
+	(void)cache;
+	fuzz_fail("a deadline %llu is set", at);
+}
+
+s32 alz_os_client_pid(struct alz_client *client)
+{
+	(void)client;
+	return 0;
+}
+
+void alz_os_file_put(void *file)
+{
+	fuzz_fail("file %p of nobody is put", file);
+}
+
 /* Whether this request is to be refused. */
 static bool refuse(bool too_large)
 {
@@ -149,9 +204,7 @@ void *alz_os_segment_alloc(void *arena, u32 index, u64 size)
 	fuzz_grown(a, index);
 	fuzz_os.live++;
 	a->segments++;
-	/* two ask at once: the first has it, the second is to give its own back */
-	if (a->used[index])
-		return calloc(1, size);
+	fuzz_check(!a->used[index], "segment %u is asked for twice", index);
 	a->used[index] = true;
 	ASAN_UNPOISON_MEMORY_REGION(at, size);
 	memset(at, 0, size);
@@ -165,13 +218,17 @@ void alz_os_segment_free(void *arena, u32 index, void *p, u64 size)
 	fuzz_check(!locks, "frees a segment under the lock");
 	fuzz_os.live--;
 	a->segments--;
-	if (p != a->bytes + index * size) {
-		free(p);
-		return;
-	}
+	fuzz_check(p == a->bytes + index * size, "segment %u is another", index);
 	fuzz_check(a->used[index], "segment %u is given back twice", index);
 	a->used[index] = false;
 	ASAN_POISON_MEMORY_REGION(p, size);
+}
+
+void alz_os_segment_release(void *arena, u32 index, void *p, u64 size, void **memory)
+{
+	fuzz_check(*memory == p, "segment %u is another", index);
+	*memory = NULL;
+	alz_os_segment_free(arena, index, p, size);
 }
 
 u64 alz_os_now(void)
@@ -191,9 +248,30 @@ void alz_os_store(u64 *p, u64 value)
 	*p = value;
 }
 
+u64 alz_os_load(const u64 *p)
+{
+	return *p;
+}
+
+u8 alz_os_load_byte(const u8 *p)
+{
+	return *p;
+}
+
+void alz_os_store_byte(u8 *p, u8 value)
+{
+	*p = value;
+}
+
 void alz_os_store_pointer(void **p, void *v)
 {
 	*p = v;
+}
+
+bool alz_os_load_word(const u32 *address, u32 *value)
+{
+	*value = *address;
+	return true;
 }
 
 void alz_os_store_state(u8 *p, u8 value)

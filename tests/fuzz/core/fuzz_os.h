@@ -12,7 +12,7 @@
 #include "core.h"
 
 #define ARENA_BYTES	(4u << 20)	/* memory for an arena; more is "no memory" */
-#define PAGES_MAX	(1u << 20)	/* likewise, for one request */
+#define PAGES_MAX	(4u << 20)	/* likewise, for one request */
 #define TOLD_MAX	2048
 
 enum gap { GAP_MEMORY, GAP_BREATH };

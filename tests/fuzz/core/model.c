@@ -36,6 +36,9 @@ void m_init(struct model *m)
 	m->generation = 0;
 	m->order = 0;
 	m->head = 0;
+	m->open = 0;
+	m->opened = false;
+	m->room_busy = false;
 	m->backed = 0;
 	m->reach = 0;
 	m->entries = 0;
@@ -421,11 +424,15 @@ int m_reserve(struct model *m, uint32_t key_size, struct m_reservation *r, bool 
 	segment = at / m->segment_size;
 	if (no_memory)
 		return -ENOMEM;
+	if (m->room_busy && (segment >= m->reach || !m->has_memory[segment]))
+		return -EINTR;
 	if (segment >= m->segments) {
 		m->count.nospace++;
 		return -ENOSPC;
 	}
 	m_grown(m, segment);
+	m->open = segment;
+	m->opened = true;
 	r->offset = at;
 	r->published = m->now;
 	m->head = at + r->record_size;
@@ -435,7 +442,7 @@ int m_reserve(struct model *m, uint32_t key_size, struct m_reservation *r, bool 
 /* Only the last one can be used again. */
 void m_give_back(struct model *m, const struct m_reservation *r)
 {
-	if (m->head == r->offset + r->record_size)
+	if (m->head == r->offset + r->record_size && m->open == r->offset / m->segment_size)
 		m->head = r->offset;
 }
 

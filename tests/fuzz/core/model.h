@@ -104,6 +104,9 @@ struct model {
 	uint64_t segment_size, value_max, cache_id;
 	uint64_t segments;
 	uint64_t head;			/* of the arena */
+	uint64_t open;			/* the segment that it lies in */
+	bool opened;			/* there is one */
+	bool room_busy;			/* somebody else takes memory for a segment */
 	uint64_t backed;		/* segments that have memory */
 	bool *has_memory;		/* by segment */
 	uint64_t reach;			/* segments looked at so far */

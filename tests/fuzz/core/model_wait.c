@@ -188,6 +188,10 @@ void m_stats(const struct model *m, struct asynclazy_stats *s)
 		s->out_initializing += m->flight[i].running;
 	s->out_tickets_now = s->out_initializing;
 	s->out_arena_used = m->head;
+	s->out_segments = m->segments;
+	s->out_segments_open = m->opened;
+	s->out_segments_full = m->open;
+	s->out_segments_free = m->backed - m->open - s->out_segments_open;
 	s->out_arena_allocated = m->backed * m->segment_size;
 	for (i = 0; i < M_CLIENTS; i++) {
 		s->out_clients += m->client[i].attached && !m->client[i].dead;

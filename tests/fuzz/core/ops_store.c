@@ -37,6 +37,7 @@ static void begin_apply(struct run *r, bool last)
 	fuzz_check(last, "a begin breathes");
 	key_bytes(r->key, &key_size);
 	r->expect = r->owned;
+	m->room_busy = r->c->core.arena.room_lock.held;
 	if (!r->owned)
 		r->expect = m_reserve(m, key_size, &r->held->m, fuzz_os.failed);
 	if (!r->expect && !r->held->is_set) {
@@ -60,6 +61,7 @@ static int begin(const struct op *op, int client, struct held *h, u64 ticket, in
 	};
 	struct world_cache *c = cache_of(client);
 	struct model *m = &c->model;
+	const struct alz_ttl times = { .ttl = ttl };
 	u32 key_size;
 	const void *bytes;
 	int f;
@@ -85,11 +87,11 @@ static int begin(const struct op *op, int client, struct held *h, u64 ticket, in
 		trace("set: client %d key %d hash %#llx, %llu bytes, ttl %llu", client, key,
 		      hash, (u64)h->m.size, ttl);
 		r.err = alz_set_begin(world.client[client].core, bytes, key_size, hash,
-				      h->m.size, ttl, &h->r);
+				      h->m.size, &times, &h->r);
 	} else {
 		trace("publish: client %d ticket %llu, %llu bytes, ttl %llu", client, ticket,
 		      (u64)h->m.size, ttl);
-		r.err = alz_publish_begin(world.client[client].core, ticket, h->m.size, ttl,
+		r.err = alz_publish_begin(world.client[client].core, ticket, h->m.size, &times,
 					  &h->r);
 	}
 	run_end(&r);
@@ -259,13 +261,25 @@ void held_abort(int client)
 
 /* ---- fail, abandon -------------------------------------------------------- */
 
-/* The first request for memory is for the text, before the ticket is looked at. */
-static void fail_came_in(struct run *r)
+/* Whose ticket it is, and of which key: if it is one. */
+static void fail_look(struct run *r)
 {
+	const struct model *m = &r->c->model;
 	int f;
 
+	r->owned = m_owned(m, r->client, r->ticket, &f);
+	r->made.key = r->owned ? 0 : m->flight[f].key;
+	r->made.hash = r->owned ? 0 : m->flight[f].hash;
+}
+
+/*
+ * The first request for memory is for the text, before the ticket is looked at:
+ * who came in meanwhile may have ended it, or made it one.
+ */
+static void fail_came_in(struct run *r)
+{
 	if (r->made.size && !fuzz_os.requests)
-		r->owned = m_owned(&r->c->model, r->client, r->ticket, &f);
+		fail_look(r);
 	r->made.published = r->c->model.now;
 }
 
@@ -284,6 +298,7 @@ static void fail_apply(struct run *r, bool last)
 		u32 key_size;
 
 		key_bytes(r->made.key, &key_size);
+		m->room_busy = r->c->core.arena.room_lock.held;
 		if (r->class != ASYNCLAZY_FAIL_TRANSIENT)
 			room = !m_reserve(m, key_size, &r->made, fuzz_os.failed);
 		r->expect = m_owned(m, r->client, r->ticket, &f);
@@ -304,26 +319,24 @@ void op_fail(const struct op *op)
 	static const u16 details[] = { 0, 4, 1, 255, 256, 40, 257, 64 };
 	static const u64 ttls[] = { 0, 0, 1, 1000, ALZ_NSEC_PER_SEC, ASYNCLAZY_NEVER,
 		ASYNCLAZY_NEVER - 1 };
-	int client = client_for(op), f;
+	int client = client_for(op);
 	u64 ticket = op_ticket(op, cache_of(client), &client);
-	struct model *m = &cache_of(client)->model;
 	s32 error = errors[op->a & 7 ? (op->a & 7) % 4 : op->a / 8 % 7];
 	u32 class = op->c % 16 == 15 ? 3 : op->c % 3;
 	u32 size = details[op->d % ARRAY_SIZE(details)];
 	u64 ttl = class == ASYNCLAZY_FAIL_NEGATIVE || op->c % 32 == 31 ?
 		ttls[op->c / 16 % ARRAY_SIZE(ttls)] : 0;
 	struct run r = {
-		.apply = fail_apply, .came_in = fail_came_in, .ticket = ticket,
-		.error = error, .class = class,
+		.apply = fail_apply, .came_in = fail_came_in, .c = cache_of(client),
+		.client = client, .ticket = ticket, .error = error, .class = class,
+		.made = {
+			.bytes = next_value(), .size = size, .ttl = ttl,
+			.published = cache_of(client)->model.now,
+		},
 	};
 	bool kept = true;
 
-	r.owned = m_owned(m, client, ticket, &f);
-	r.made = (struct m_reservation){
-		.key = r.owned ? 0 : m->flight[f].key,
-		.hash = r.owned ? 0 : m->flight[f].hash,
-		.bytes = next_value(), .size = size, .ttl = ttl, .published = m->now,
-	};
+	fail_look(&r);
 	if (class == ASYNCLAZY_FAIL_NEGATIVE && !ttl)
 		r.made.ttl = 5 * ALZ_NSEC_PER_SEC;
 	r.linking = &r.made;

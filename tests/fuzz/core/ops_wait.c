@@ -197,7 +197,7 @@ static void finish(struct side *s, int reason)
 	trace("finish: client %d", client);
 	memset(&a, 0xa5, sizeof(a));
 	run_begin(&r, NULL, client);
-	r.err = alz_wait_finish(world.client[client].core, &s->w, reason, &a);
+	r.err = alz_wait_finish(world.client[client].core, &s->w, reason, 0, &a);
 	run_end(&r);
 	expect_answer("finish", r.err, &a, &r.answer);
 	side_free(s);

@@ -11,7 +11,8 @@ usage: tests/fuzz/core/run.sh [--runs N] [--jobs N] [--seed S] [--corpus DIR]
 Replays the corpus, runs random inputs, then fuzzes with libFuzzer for a fixed
 number of executions, and measures which lines of kmod/core all of this reached.
 
-  --runs N      executions of libFuzzer, of all jobs (default 30000, full 15000000)
+  --runs N      executions of libFuzzer, of all jobs (default 30000, full 15000000);
+                a tenth as many of caches that recycle
   --jobs N      processes (default 1, full 2)
   --seed S      of libFuzzer and of the random inputs (default 1)
   --corpus DIR  keep what was found there, and begin with it
@@ -56,21 +57,9 @@ done
 cov=${LLVM_COV:-llvm-cov-14}
 profdata=${LLVM_PROFDATA:-llvm-profdata-14}
 
-n=0 failed=0 skipped=0 executions=0
-verdict() { # STATUS NAME
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $n $2"
-	else
-		failed=$((failed + 1))
-		echo "not ok $n $2"
-	fi
-}
-
-skip() { # NAME WHY
-	n=$((n + 1)) skipped=$((skipped + 1))
-	echo "ok $n $1 # SKIP $2"
-}
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+executions=0
 
 # quote COMMAND...: its output as comments
 quote() {
@@ -105,7 +94,9 @@ find "$here/corpus" -type f -print0 | sort -z |
 verdict "${PIPESTATUS[1]}" "the core answers the corpus as the model does"
 quote "$BUILD/fuzz/core_replay" --seed "$seed" --random "$random"
 verdict $? "the core answers random inputs as the model does"
-executions=$((files + random))
+quote "$BUILD/fuzz/recycle_replay" --seed "$seed" --random $((random / 5))
+verdict $? "caches that recycle answer random inputs as their model does"
+executions=$((files + random + random / 5))
 
 # fuzz: all jobs side by side, from the same corpus, each with a seed of its own
 fuzz() {
@@ -129,9 +120,41 @@ fuzz() {
 	return $status
 }
 
+# the same of caches that recycle, which have no corpus
+recycle_fuzz() {
+	local i pids=() status=0
+	for ((i = 0; i < jobs; i++)); do
+		mkdir "$work/recycle-corpus-$i"
+		"$BUILD/fuzz/recycle_fuzz" -runs=$((runs / 10 / jobs)) -seed=$((seed + i)) \
+			-max_len=4096 -len_control=10 -timeout=60 -verbosity=0 -print_final_stats=1 \
+			-artifact_prefix="$BUILD/fuzz/found/recycle-" \
+			"$work/recycle-corpus-$i" 2>"$work/fuzz-recycle-$i.log" &
+		pids+=($!)
+	done
+	for i in "${!pids[@]}"; do
+		wait "${pids[$i]}" && continue
+		status=1
+		sed 's/^/# /' "$work/fuzz-recycle-$i.log" | tail -60
+	done
+	return $status
+}
+
+# what was found, for whoever has only this output: base64 -d makes the input again
+found() {
+	local file
+	for file in "$BUILD"/fuzz/found/*; do
+		[ "$file" -nt "$work" ] || continue
+		echo "# found: ${file##*/}, $(stat -c %s "$file") bytes, in base64:"
+		base64 -w 100 "$file" | sed 's/^/#   /'
+	done
+}
+
 if [ -n "$clang" ]; then
 	fuzz
 	verdict $? "libFuzzer finds no input that the core answers otherwise than the model"
+	recycle_fuzz
+	verdict $? "libFuzzer finds none for caches that recycle"
+	found
 	executions=$((executions + $(cat "$work"/fuzz-*.log |
 		awk '/number_of_executed_units/ { s += $2 } END { print s + 0 }')))
 	if [ -n "$keep" ]; then
@@ -159,11 +182,16 @@ missed() {
 coverage() {
 	local file line lines lost at status=0 known=$work/known
 	grep -v '^#' "$here/unreached.txt" >"$known"
-	find "$work" "$here/corpus" -path "*corpus*" -type f -print0 |
+	find "$work" "$here/corpus" -path "*corpus*" ! -path "*recycle*" -type f -print0 |
 		LLVM_PROFILE_FILE="$work/cov-%p.profraw" xargs -0 "$BUILD/fuzz/core_cov" \
 			>/dev/null || return 1
 	LLVM_PROFILE_FILE="$work/cov-random.profraw" \
 		"$BUILD/fuzz/core_cov" --seed "$seed" --random "$random" >/dev/null || return 1
+	LLVM_PROFILE_FILE="$work/cov-recycle.profraw" \
+		"$BUILD/fuzz/recycle_cov" --seed "$seed" --random $((random / 5)) >/dev/null || return 1
+	find "$work" -path "*recycle-corpus*" -type f -print0 |
+		LLVM_PROFILE_FILE="$work/cov-recycle-%p.profraw" xargs -0 -r "$BUILD/fuzz/recycle_cov" \
+			>/dev/null || return 1
 	"$profdata" merge -o "$work/cov.profdata" "$work"/cov-*.profraw || return 1
 	for file in kmod/core/*.[ch]; do
 		"$cov" show -show-instantiations=false -instr-profile="$work/cov.profdata" \
@@ -204,6 +232,4 @@ if [ -n "$full" ]; then
 	quote $here/mutants.sh
 	verdict $? "each deliberate bug in the core is found"
 fi
-echo "1..$n"
-echo "# totals: pass:$((n - failed - skipped)) fail:$failed skip:$skipped"
-[ "$failed" = 0 ]
+totals

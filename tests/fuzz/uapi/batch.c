@@ -272,7 +272,7 @@ static bool batch_wait(void)
 int batch_leaks(void)
 {
 	struct asynclazy_info info = { .size = sizeof(info) };
-	u64 until = now_ns() + 3000000000ULL;
+	u64 until = now_ns() + 10000000000ULL;
 
 	for (;;) {
 		if (ioctl(device, ASYNCLAZY_IOC_INFO, &info))
@@ -292,16 +292,25 @@ int batch_leaks(void)
 /* The cache that C_CACHE opens; each batch has another one. */
 static int cache_make(void)
 {
+	static const u64 backoffs[] = { ASYNCLAZY_NEVER, 1, 300000, 0 };
+	static u32 made;
 	struct asynclazy_create c = {
 		.size = sizeof(c),
-		.flags = ASYNCLAZY_CREATE_STABLE,
+		/* each other batch */
+		.flags = made % 2 ? 0 : ASYNCLAZY_CREATE_STABLE,
 		.name = (uintptr_t)BATCH_CACHE,
 		.name_size = sizeof(BATCH_CACHE) - 1,
 		.max_keys = 4 << sh->serial % 5,
+		.words = sh->serial % 3 ? 1024 : 0,
 		.arena_size = 65536 * (1 + sh->serial % 16),
 		.segment_size = 65536,
+		.backoff = backoffs[made / 2 % 4],
+		.breaker = 1000000,
+		.max_deaths = made % 3 ? 2 : ~0U,
+		.max_inits = made % 7 ? 0 : 2,
 	};
 
+	made++;
 	if (ioctl(device, ASYNCLAZY_IOC_CREATE, &c))
 		return -errno;
 	close(c.out_fd);

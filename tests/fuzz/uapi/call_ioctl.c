@@ -5,8 +5,10 @@
 #include <stdarg.h>
 #include <time.h>
 #include <unistd.h>
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #define SPACE	8192		/* room for a struct and its tail */
 
@@ -28,6 +30,12 @@ union any {
 	struct asynclazy_set set;
 	struct asynclazy_invalidate invalidate;
 	struct asynclazy_clear clear;
+	struct asynclazy_value memfd;
+	struct asynclazy_extend extend;
+	struct asynclazy_flight flight;
+	struct asynclazy_expire expire;
+	struct asynclazy_wait wait;
+	struct asynclazy_wake wake;
 	u8 bytes[SPACE];
 	u64 words[SPACE / 8];
 };
@@ -189,6 +197,15 @@ static u64 value_put(struct run *x, u64 *size)
 	return (uintptr_t)words + (p == P_OVER);
 }
 
+/* A memfd has its own size, unless asked otherwise. */
+static u64 memfd_size(const struct run *x, int fd)
+{
+	u64 len = val(x, T_VLEN);
+	struct stat st;
+
+	return len != type_default(T_VLEN) || fstat(fd, &st) ? len : (u64)st.st_size;
+}
+
 static u64 deadline(u64 v)
 {
 	/* what is short is from now on */
@@ -200,6 +217,27 @@ static u64 text_put(struct run *x)
 	static const char text[ASYNCLAZY_DETAIL_MAX] = "why it failed";
 
 	return (uintptr_t)place(x, val(x, T_DPTR), MEM_DETAIL, text, sizeof(text));
+}
+
+/* A word by its number, or the address of a place. */
+static u64 word_put(struct run *x, u64 word, u32 *flags)
+{
+	if (!val(x, T_WPTR))
+		return word;
+	*flags |= ASYNCLAZY_WORD_ADDRESS;
+	return (uintptr_t)place(x, val(x, T_WPTR), MEM_KEY, NULL, 0) + word % 1024 * sizeof(u32);
+}
+
+static u64 words_put(struct run *x)
+{
+	struct asynclazy_word words[ASYNCLAZY_WORDS_PER_WAIT + 2] = { 0 };
+	u64 n = val(x, T_COUNT), i;
+
+	for (i = 0; i < n && i < ASYNCLAZY_WORDS_PER_WAIT + 2; i++) {
+		words[i].word = word_put(x, val(x, T_WORD) + i, &words[i].flags);
+		words[i].expected = val(x, T_EXPECTED);
+	}
+	return (uintptr_t)place(x, val(x, T_VPTR), MEM_VALUE, words, i * sizeof(words[0]));
 }
 
 /* Fill the struct of a call. Return: its size */
@@ -220,6 +258,15 @@ static u32 fill(struct run *x, union any *a, unsigned long *cmd)
 		a->create.max_keys = val(x, T_KEYS);
 		a->create.arena_size = val(x, T_ARENA);
 		a->create.segment_size = val(x, T_SEGMENT);
+		a->create.ttl = val(x, T_TTL);
+		a->create.stale_ttl = val(x, T_STALE);
+		a->create.dead_ttl = val(x, T_DEAD);
+		a->create.soft_lease = val(x, T_LEASE);
+		a->create.hard_lease = val(x, T_LEASE) & 1 ? val(x, T_LEASE) : 0;
+		a->create.backoff = val(x, T_TROUBLE);
+		a->create.breaker = val(x, T_TROUBLE);
+		a->create.max_deaths = val(x, T_TROUBLE);
+		a->create.words = val(x, T_KEYS) % 2 ? val(x, T_KEYS) : 1024;
 		DONE(create);
 	CALL(OPEN, open);
 		a->open.flags = val(x, T_OPEN_FLAGS);
@@ -239,15 +286,26 @@ static u32 fill(struct run *x, union any *a, unsigned long *cmd)
 		a->claim.key = key_put(x, &a->claim.key_size, &a->claim.hash);
 		a->claim.cookie = val(x, T_COOKIE);
 		a->claim.deadline = deadline(val(x, T_DEADLINE));
+		if (val(x, T_COOKIE) % 4 == 3)
+			a->claim.parent = val(x, T_TICKET);
 		a->claim.detail = text_put(x);
 		a->claim.detail_size = val(x, T_DLEN);
 		if (a->claim.detail_size > 65536)
 			a->claim.detail = (uintptr_t)x->mem + LANE_RW - 300;
+		a->claim.pin = val(x, T_PIN);
 		DONE(claim);
 	CALL(PUBLISH, publish);
+		a->publish.flags = val(x, T_VFLAGS);
 		a->publish.ticket = val(x, T_TICKET);
-		a->publish.value = value_put(x, &a->publish.value_size);
+		a->publish.value_fd = val(x, T_MEMFD);
+		if (!(a->publish.flags & ASYNCLAZY_VALUE_FD) || val(x, T_VPTR))
+			a->publish.value = value_put(x, &a->publish.value_size);
+		else
+			a->publish.value_size = memfd_size(x, a->publish.value_fd);
 		a->publish.ttl = val(x, T_TTL);
+		a->publish.stale_ttl = val(x, T_STALE);
+		a->publish.dead_ttl = val(x, T_DEAD);
+		a->publish.pin = val(x, T_PIN);
 		DONE(publish);
 	CALL(FAIL, fail);
 		a->fail.ticket = val(x, T_TICKET);
@@ -270,14 +328,48 @@ static u32 fill(struct run *x, union any *a, unsigned long *cmd)
 		DONE(fetch);
 	CALL(SET, set);
 		a->set.key = key_put(x, &a->set.key_size, &a->set.hash);
-		a->set.value = value_put(x, &a->set.value_size);
+		a->set.flags = val(x, T_VFLAGS);
+		a->set.value_fd = val(x, T_MEMFD);
+		if (!(a->set.flags & ASYNCLAZY_VALUE_FD) || val(x, T_VPTR))
+			a->set.value = value_put(x, &a->set.value_size);
+		else
+			a->set.value_size = memfd_size(x, a->set.value_fd);
 		a->set.ttl = val(x, T_TTL);
+		a->set.stale_ttl = val(x, T_STALE);
+		a->set.dead_ttl = val(x, T_DEAD);
 		DONE(set);
 	CALL(INVALIDATE, invalidate);
 		a->invalidate.key = key_put(x, &a->invalidate.key_size, &a->invalidate.hash);
 		DONE(invalidate);
 	CALL(CLEAR, clear);
 		DONE(clear);
+	CALL(MEMFD, memfd);
+		a->memfd.generation = val(x, T_GENERATION);
+		DONE(memfd);
+	CALL(EXTEND, extend);
+		a->extend.ticket = val(x, T_TICKET);
+		a->extend.done = val(x, T_DONE);
+		a->extend.total = a->extend.done & 1 ? a->extend.done - 1 : 0;
+		DONE(extend);
+	CALL(FLIGHT, flight);
+		a->flight.key = key_put(x, &a->flight.key_size, &a->flight.hash);
+		a->flight.detail = text_put(x);
+		a->flight.detail_size = val(x, T_DLEN);
+		DONE(flight);
+	CALL(EXPIRE, expire);
+		a->expire.key = key_put(x, &a->expire.key_size, &a->expire.hash);
+		DONE(expire);
+	CALL(WAIT, wait);
+		a->wait.flags = val(x, T_CLAIM_FLAGS) & ~ASYNCLAZY_CLAIM_INIT;
+		a->wait.count = val(x, T_COUNT);
+		a->wait.words = words_put(x);
+		a->wait.cookie = val(x, T_COOKIE);
+		a->wait.deadline = deadline(val(x, T_DEADLINE));
+		DONE(wait);
+	CALL(WAKE, wake);
+		a->wake.word = word_put(x, val(x, T_WORD), &a->wake.flags);
+		a->wake.count = val(x, T_PVALUE);
+		DONE(wake);
 	}
 #undef CALL
 #undef DONE
@@ -317,23 +409,57 @@ static u32 call_of(unsigned long cmd)
 	CALL(FAIL);
 	CALL(SET);
 	CALL(STATS);
+	CALL(MEMFD);
+	CALL(WAIT);
 #undef CALL
 	default: return C_MAX;
 	}
 }
 
 /* A name that somebody has to take away. */
-static void note_name(const struct asynclazy_create *c)
+static void note_name(const void *name, u32 size)
 {
 	u32 n;
 
-	if (!c->name_size)
+	if (!size || size > ASYNCLAZY_NAME_MAX)
 		return;
 	n = __atomic_fetch_add(&sh->nr_names, 1, __ATOMIC_RELAXED);
 	if (n >= NAMES_MAX)
 		return;
-	sh->name_size[n] = c->name_size;
-	memcpy(sh->name[n], (const void *)(uintptr_t)c->name, c->name_size);
+	sh->name_size[n] = size;
+	memcpy(sh->name[n], name, size);
+}
+
+/* Before the call, since the process may be killed in it. */
+static void note_create(const struct run *x, const struct asynclazy_create *c)
+{
+	u32 size;
+	const char *name = cache_name(val(x, T_NAME), &size);
+
+	if (size == c->name_size)
+		note_name(name, size);
+}
+
+/*
+ * I2: what a call has just pinned stays. Where the process has one lane, nobody
+ * else writes to its pins, and the last call that did was this one.
+ */
+static void check_pinned(struct run *x, u32 pin, u64 cache, u64 offset, u64 generation)
+{
+	const struct map *arena = map_find(x->proc, cache, ASYNCLAZY_OFF_ARENA);
+
+	if (pin && arena && cache && proc_of(x->lane))
+		check_record((const char *)arena->addr, arena->len, offset, generation, 0);
+}
+
+static void check_memfd(int fd, u64 size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) || (u64)st.st_size != size)
+		violation("MEMFD: the file has another size than %llu", size);
+	if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY || write(fd, "A", 1) >= 0)
+		violation("I7: MEMFD gave a descriptor to write to");
 }
 
 static void take_answer(struct run *x, u32 nr, const union any *a, int file)
@@ -342,7 +468,7 @@ static void take_answer(struct run *x, u32 nr, const union any *a, int file)
 
 	switch (nr) {
 	case C_CREATE:
-		note_name(&a->create);
+		note_name((const void *)(uintptr_t)a->create.name, a->create.name_size);
 		fd_keep(x, a->create.out_fd, K_CACHE, a->create.out_cache_id);
 		break;
 	case C_OPEN:
@@ -359,14 +485,19 @@ static void take_answer(struct run *x, u32 nr, const union any *a, int file)
 		r->offset = a->claim.out_offset;
 		if (a->claim.out_result == ASYNCLAZY_RESULT_TICKET)
 			check_grant(r->cache, r->ticket, r->generation);
+		/* the wait, or a value that was not kept */
 		if (a->claim.out_fd >= 0)
-			fd_keep(x, a->claim.out_fd, K_WAIT, r->cache);
+			fd_keep(x, a->claim.out_fd,
+				a->claim.out_result == ASYNCLAZY_RESULT_HIT ? K_OTHER : K_WAIT,
+				r->cache);
+		check_pinned(x, a->claim.pin, r->cache, r->offset, r->generation);
 		break;
 	case C_PUBLISH:
 		check_end(fd_cache(x->proc, file), a->publish.ticket);
 		r->cache = fd_cache(x->proc, file);
 		r->offset = a->publish.out_offset;
 		r->generation = a->publish.out_generation;
+		check_pinned(x, a->publish.pin, r->cache, r->offset, r->generation);
 		break;
 	case C_FAIL:
 		check_end(fd_cache(x->proc, file), a->fail.ticket);
@@ -377,11 +508,23 @@ static void take_answer(struct run *x, u32 nr, const union any *a, int file)
 		r->offset = a->set.out_offset;
 		r->generation = a->set.out_generation;
 		break;
+	case C_WAIT:
+		r->out = a->wait.out_result;
+		if (a->wait.out_fd >= 0)
+			fd_keep(x, a->wait.out_fd, K_WAIT, fd_cache(x->proc, file));
+		break;
+	case C_MEMFD:
+		check_memfd(a->memfd.out_fd, a->memfd.out_value_size);
+		fd_keep(x, a->memfd.out_fd, K_OTHER, fd_cache(x->proc, file));
+		break;
 	case C_STATS:
-		if (a->stats.out_tickets_now != a->stats.out_initializing)
-			violation("STATS: %llu initialisations have %llu tickets",
+		/* the others are for what is there, and is made anew */
+		if (a->stats.out_initializing >
+		    a->stats.out_tickets_now + a->stats.out_queued + a->stats.out_held)
+			violation("STATS: %llu initialisations have %llu tickets, %llu queue, %llu are held",
 				  a->stats.out_initializing,
-				  a->stats.out_tickets_now);
+				  a->stats.out_tickets_now, a->stats.out_queued,
+				  a->stats.out_held);
 		break;
 	}
 }
@@ -403,7 +546,10 @@ static s64 call_one(struct run *x)
 	tamper(x, a);
 	at = place(x, p, 0, a, shown < SPACE ? shown : SPACE);
 	blocks = x->call->nr == C_IOCTL ||
-		(x->call->nr == C_CLAIM && a->claim.flags & ASYNCLAZY_CLAIM_BLOCK);
+		(x->call->nr == C_CLAIM && a->claim.flags & ASYNCLAZY_CLAIM_BLOCK) ||
+		(x->call->nr == C_WAIT && a->wait.flags & ASYNCLAZY_CLAIM_BLOCK);
+	if (x->call->nr == C_CREATE)
+		note_create(x, &a->create);
 	if (blocks)
 		guard_block(x->lane, true);
 	if (x->call->nr == C_IOCTL32)
@@ -512,6 +658,35 @@ static s64 call_cache(struct run *x)
 	return 0;
 }
 
+/* What may be passed as a value; mostly it is one. */
+static s64 call_newfd(struct run *x)
+{
+	u64 size = val(x, T_VLEN), seals = val(x, T_SEALS), word = value_word(), at;
+	int fd, pair[2];
+
+	if (seals & 0x200) {
+		if (pipe2(pair, O_CLOEXEC))
+			return -errno;
+		close(pair[1]);
+		fd_keep(x, pair[0], K_OTHER, 0);
+		return 0;
+	}
+	fd = seals & 0x100 ? open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) :
+		memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return -errno;
+	if (size > 1 << 20)
+		size &= 0xfffff;
+	if (ftruncate(fd, size) < 0)
+		size = 0;
+	for (at = 0; at + 8 <= size; at += 4096)
+		if (pwrite(fd, &word, 8, at) != 8)
+			break;
+	fcntl(fd, F_ADD_SEALS, seals & 0x1f);
+	fd_keep(x, fd, K_OTHER, 0);
+	return 0;
+}
+
 /** call_ioctl() - calls of the device, of caches and of clients */
 s64 call_ioctl(struct run *x)
 {
@@ -519,6 +694,7 @@ s64 call_ioctl(struct run *x)
 	case C_CLAIMS: return call_claims(x);
 	case C_SETS: return call_sets(x);
 	case C_CACHE: return call_cache(x);
+	case C_NEWFD: return call_newfd(x);
 	default: return call_one(x);
 	}
 }

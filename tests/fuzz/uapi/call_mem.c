@@ -17,8 +17,8 @@ static struct map *map_of(struct process_state *proc, u64 addr)
 	return NULL;
 }
 
-/* The newest mapping of a cache at an offset. */
-static struct map *map_find(struct process_state *proc, u64 cache, u64 off)
+/** map_find() - the newest mapping of a cache at an offset, or NULL */
+const struct map *map_find(const struct process_state *proc, u64 cache, u64 off)
 {
 	u32 n = proc->nr_maps < MAPS_MAX ? proc->nr_maps : MAPS_MAX;
 
@@ -50,17 +50,44 @@ static u64 map_len(const struct run *x, int fd, u64 off)
 		return len;
 	if (ioctl(fd, ASYNCLAZY_IOC_GEOMETRY, &g))
 		return 4096;
-	return off < ASYNCLAZY_OFF_ARENA ? g.out_table_size : g.out_arena_size;
+	if (off < ASYNCLAZY_OFF_ARENA)
+		return g.out_table_size;
+	if (off < ASYNCLAZY_OFF_VISITED)
+		return g.out_arena_size;
+	if (off < ASYNCLAZY_OFF_WORDS)
+		return off < ASYNCLAZY_OFF_PINS ? g.out_visited_size : g.out_pins_size;
+	return off < ASYNCLAZY_OFF_HELD ? g.out_words_size : ASYNCLAZY_HELD_SIZE;
 }
 
-/* I7: no mapping of the module's can be made writable or executable. */
+static bool is_stable(int fd)
+{
+	struct asynclazy_geometry g = { .size = sizeof(g) };
+
+	return ioctl(fd, ASYNCLAZY_IOC_GEOMETRY, &g) || g.out_flags & ASYNCLAZY_CREATE_STABLE;
+}
+
+/** map_writable() - whether clients may write what is at this offset */
+bool map_writable(u64 off)
+{
+	return (off >= ASYNCLAZY_OFF_VISITED && off < ASYNCLAZY_OFF_WAITING) ||
+	       off >= ASYNCLAZY_OFF_HELD;
+}
+
+/* What a mapping of this may not be. */
+static bool prot_bad(u64 off, int prot)
+{
+	return prot & PROT_EXEC || (prot & PROT_WRITE && !map_writable(off));
+}
+
+/* I7: no mapping of the module's can be made executable, and few writable. */
 static void must_stay(const struct map *m)
 {
 	static const int prots[] = { PROT_READ | PROT_WRITE, PROT_WRITE, PROT_READ | PROT_EXEC };
 	u32 i;
 
 	for (i = 0; i < sizeof(prots) / sizeof(prots[0]); i++)
-		if (!mprotect((void *)m->addr, m->len, prots[i]))
+		if (prot_bad(m->off, prots[i]) &&
+		    !mprotect((void *)m->addr, m->len, prots[i]))
 			violation("I7: mprotect of a mapping to %#x succeeded", prots[i]);
 	__atomic_add_fetch(&sh->checked_writes, 1, __ATOMIC_RELAXED);
 }
@@ -76,17 +103,22 @@ static s64 call_mmap(struct run *x)
 	if (!m)
 		return -ENOMEM;
 	*m = (struct map){ 0 };
+	/* the client may be closed, and something else in its place */
+	if (fd_kind(x->proc, fd) == K_OTHER)
+		return -EBADF;
 	at = mmap((void *)want, len, prot, flags | (fits ? MAP_FIXED : 0), fd, off);
 	if (at == MAP_FAILED)
 		return -errno;
-	if (prot & (PROT_WRITE | PROT_EXEC))
+	if (fd_kind(x->proc, fd) == K_OTHER)
+		return munmap(at, len) ? -errno : -EBADF;
+	if (prot_bad(off, prot) || (flags & MAP_TYPE) == MAP_PRIVATE)
 		violation("mmap with prot %#x succeeded", prot);
 	if (!fits) {
 		munmap(at, len);
 		violation("mmap of %#llx bytes succeeded", len);
 		return 0;
 	}
-	*m = (struct map){ want, len, off, fd_cache(x->proc, fd) };
+	*m = (struct map){ want, len, off, fd_cache(x->proc, fd), is_stable(fd) };
 	must_stay(m);
 	x->r->addr = want;
 	x->r->len = len;
@@ -104,7 +136,7 @@ static s64 call_mprotect(struct run *x)
 	if (mprotect((void *)m->addr, m->len, prot))
 		return -errno;
 	/* nothing may be there by now, but what is there is the module's */
-	if (prot & (PROT_WRITE | PROT_EXEC))
+	if (prot_bad(m->off, prot))
 		violation("mprotect to %#x succeeded", prot);
 	return 0;
 }
@@ -141,7 +173,7 @@ static s64 call_mremap(struct run *x)
 	at = mremap((void *)m->addr, val(x, T_WHAT) & 2 ? 0 : m->len, len, flags, (void *)want);
 	if (at == MAP_FAILED)
 		return -errno;
-	*to = (struct map){ want, len, m->off, m->cache };
+	*to = (struct map){ want, len, m->off, m->cache, m->stable };
 	must_stay(to);
 	x->r->addr = want;
 	x->r->len = len;
@@ -161,9 +193,14 @@ static s64 call_madvise(struct run *x)
 		return -ENOENT;
 	if (madvise((void *)m->addr, m->len, what))
 		return -errno;
-	if (what == MADV_POPULATE_WRITE)
+	if (what == MADV_POPULATE_WRITE && !map_writable(m->off))
 		violation("pages of the module were populated for writing");
 	return 0;
+}
+
+static int touch_read(void *addr)
+{
+	return *(volatile char *)addr & 0;
 }
 
 static s64 call_peek(struct run *x)
@@ -180,6 +217,10 @@ static s64 call_peek(struct run *x)
 	copy = *m;
 	if (copy.off != ASYNCLAZY_OFF_ARENA || !from || from->cache != copy.cache || !copy.cache)
 		return -EINVAL;
+	/* what is not pinned may be another one by now, or gone */
+	if (!copy.stable)
+		return may_fault(touch_read, (void *)(copy.addr + offset % copy.len), &sig) ?
+			0 : -EFAULT;
 	sig = check_record((const char *)copy.addr, copy.len, offset, from->generation, 0);
 	return sig ? -EFAULT : 0;
 }
@@ -217,7 +258,7 @@ static s64 call_poke(struct run *x)
 		wrote = may_fault(touch_write, (void *)addr, &sig);
 	}
 	__atomic_add_fetch(&sh->checked_writes, 1, __ATOMIC_RELAXED);
-	if (wrote)
+	if (wrote && !map_writable(m->off))
 		violation("I7: a write through a read-only mapping succeeded (way %llu)",
 			  (what & 3));
 	return 0;
@@ -226,17 +267,58 @@ static s64 call_poke(struct run *x)
 static s64 call_scan(struct run *x)
 {
 	u64 cache = fd_cache(x->proc, val(x, T_CLIENT));
-	struct map *table = map_find(x->proc, cache, ASYNCLAZY_OFF_TABLE);
-	struct map *arena = map_find(x->proc, cache, ASYNCLAZY_OFF_ARENA);
+	const struct map *table = map_find(x->proc, cache, ASYNCLAZY_OFF_TABLE);
+	const struct map *arena = map_find(x->proc, cache, ASYNCLAZY_OFF_ARENA);
 	struct map t, a;
 
 	if (!table || !cache)
 		return -ENOENT;
 	/* another thread may remap them */
 	t = *table;
-	if (arena)
+	if (arena && arena->stable)
 		a = *arena;
+	else
+		arena = NULL;
 	return check_table(&t, arena ? &a : NULL) ? -EFAULT : 0;
+}
+
+static int touch_scribble(void *arg)
+{
+	const struct map *m = arg;
+	volatile u64 *words = (volatile u64 *)m->addr;
+	u64 n = (m->len < 4096 ? m->len : 4096) / 8, what = m->off, i;
+
+	for (i = 0; i < n; i++)
+		switch (what % 8) {
+		case 0: words[i] = 0; break;
+		case 1: words[i] = ~0ULL; break;
+		/* in each segment; anywhere; one after the other */
+		case 2: words[i] = i * 65536 | ASYNCLAZY_PIN_SET; break;
+		case 3: words[i] = what * (i + 1) * 0x9e3779b97f4a7c15ULL; break;
+		case 4: words[i % 8] = i * 64 | ASYNCLAZY_PIN_SET; break;
+		case 5: words[i] ^= 1ULL << what % 64; break;
+		case 6: words[i] = 1ULL << i % 64; break;
+		default: words[i] = words[n - 1 - i]; break;
+		}
+	return 0;
+}
+
+/* Into pins or visited bits, whatever one likes. */
+static s64 call_scribble(struct run *x)
+{
+	u64 cache = fd_cache(x->proc, val(x, T_CLIENT)), off = val(x, T_MOFF);
+	const struct map *m;
+	struct map copy;
+	int sig;
+
+	if (!map_writable(off))
+		off = off & 4096 ? ASYNCLAZY_OFF_VISITED : ASYNCLAZY_OFF_PINS;
+	m = map_find(x->proc, cache, off);
+	if (!m || !cache)
+		return -ENOENT;
+	copy = *m;
+	copy.off = val(x, T_WHAT);
+	return may_fault(touch_scribble, &copy, &sig) ? 0 : -EFAULT;
 }
 
 /** call_mem() - mappings */
@@ -250,6 +332,7 @@ s64 call_mem(struct run *x)
 	case C_MADVISE: return call_madvise(x);
 	case C_PEEK: return call_peek(x);
 	case C_POKE: return call_poke(x);
+	case C_SCRIBBLE: return call_scribble(x);
 	default: return call_scan(x);
 	}
 }

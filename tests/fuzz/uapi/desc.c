@@ -15,6 +15,7 @@
 #define EV	ASYNCLAZY_CLAIM_EVENT
 #define FD	ASYNCLAZY_CLAIM_FD
 #define FO	ASYNCLAZY_CLAIM_FOLLOW
+#define RE	ASYNCLAZY_CLAIM_REFRESH
 
 #define VALUES(...) \
 	.n = sizeof((u64[]){ __VA_ARGS__ }) / sizeof(u64), \
@@ -31,10 +32,12 @@ struct type_info types[T_MAX] = {
 	[T_CLIENT] = { "client", 100, VALUES(~0ULL) },
 	[T_WAIT] = { "wait", 100, VALUES(~0ULL) },
 	[T_ANYFD] = { "fd", 100, VALUES(~0ULL) },
+	[T_MEMFD] = { "memfd", 100, VALUES(0) },
 	[T_EPOLL] = { "ep", 100, VALUES(~0ULL) },
 	[T_MAP] = { "map", 100, VALUES(0) },
 	[T_TICKET] = { "ticket", 40, VALUES(0, 1, 2, 3, 4, 5, 6, 64, 66, 1ULL << 32, NEVER) },
 	[T_OFFSET] = { "record", 60, VALUES(0, 64, 4096, 65536, NEVER) },
+	[T_GENERATION] = { "generation", 60, VALUES(0, 1, 2, 3, 4, 5, 6, 7, 8, NEVER) },
 
 	[T_AT] = { "at", 96, PLACES },
 	/* 0: as it should be; else one more than the size */
@@ -43,11 +46,12 @@ struct type_info types[T_MAX] = {
 	/* 0: none; else 1 + offset + (bytes << 12) + (value << 16): see struct tamper */
 	[T_TAMPER] = { "tamper", 94, VALUES(0) },
 
-	[T_CREATE_FLAGS] = { "flags", 85, VALUES(1, 3, 0, 2, 4, 1U << 31, 0xffffffff) },
+	[T_CREATE_FLAGS] = { "flags", 45, VALUES(1, 0, 0, 0, 3, 2, 2, 4, 1U << 31, 0xffffffff) },
 	[T_OPEN_FLAGS] = { "flags", 75, VALUES(3, 1, 2, 0, 4, 0xffffffff) },
 	[T_CLAIM_FLAGS] = { "flags", 25, VALUES(IN, IN | EV, IN | FD, IN | BL, EV, FD, BL, 0,
 			IN | EV | FO, IN | EV, IN | FD, IN | BL, IN | EV | FO,
-			FO, IN | FO, EV | FO, EV | FD, BL | FD, BL | EV, 32, 1U << 31) },
+			FO, IN | FO, EV | FO, EV | FD, BL | FD, BL | EV, IN | RE,
+			IN | BL | RE, RE, 64, 1U << 31) },
 	[T_NO_FLAGS] = { "flags", 97, VALUES(0, 1, 2, 1U << 31, 0xffffffff) },
 	[T_NAME] = { "name", 40, VALUES(0, 1, 2, 3, 4, 5) },
 	[T_NSIZE] = { "name_size", 92, VALUES(0, 1, 2, 256, 257, 4097, 1ULL << 32) },
@@ -74,9 +78,23 @@ struct type_info types[T_MAX] = {
 	[T_DLEN] = { "text", 50, VALUES(0, 1, 10, 255, 256, 257, 4096, 0xffffffff) },
 	[T_VPTR] = { "value_at", 95, PLACES },
 	[T_VLEN] = { "len", 40, VALUES(64, 0, 1, 8, 100, 1000, 4096, 20000, 61000, 61312, 61313,
-			65536, 1ULL << 20, 1ULL << 32, 1ULL << 63, NEVER) },
+			65536, 30000, 1ULL << 20, 1ULL << 32, 1ULL << 63, NEVER) },
 	[T_TTL] = { "ttl", 55, VALUES(0, 1, 100000, 2000000, 1000000000, NEVER, NEVER - 1,
 			1ULL << 63) },
+	[T_STALE] = { "stale", 90, VALUES(0, 1, 100000, NEVER) },
+	[T_DEAD] = { "dead", 90, VALUES(0, 1, 100000, NEVER) },
+	/* the soft one, and if it is odd the hard one too */
+	[T_LEASE] = { "lease", 70, VALUES(0, 1000001, 1, 100000, 100001, NEVER) },
+	/* of back-off and breaker, with as few deaths as that */
+	[T_TROUBLE] = { "trouble", 70, VALUES(0, 1, NEVER, 100000, 2000000) },
+	[T_DONE] = { "done", 30, VALUES(0, 1, 5, NEVER) },
+	[T_WORD] = { "word", 30, VALUES(0, 1, 2, 3, 100, 1023, 1024, 1ULL << 32, NEVER) },
+	/* 0: by its number; else the address of such a place */
+	[T_WPTR] = { "word_at", 70, PLACES },
+	[T_EXPECTED] = { "expected", 85, VALUES(0, 1, NEVER) },
+	/* of values: 1 a memfd, 2 not kept */
+	[T_VFLAGS] = { "flags", 70, VALUES(0, 1, 1, 3, 1, 3, 2, 4, 1U << 31) },
+	[T_PIN] = { "pin", 50, VALUES(0, 1, 2, 3, 512, 513, 0xffffffff) },
 	[T_ERROR] = { "error", 80, VALUES(5, 1, 4095, 0, 4096, 0xffffffff, 1U << 31) },
 	[T_CLASS] = { "class", 40, VALUES(0, 1, 2, 3, 0xffffffff) },
 
@@ -85,13 +103,17 @@ struct type_info types[T_MAX] = {
 			ASYNCLAZY_IOC_GEOMETRY, ASYNCLAZY_IOC_STATS, ASYNCLAZY_IOC_PUBLISH,
 			ASYNCLAZY_IOC_FAIL, ASYNCLAZY_IOC_ABANDON, ASYNCLAZY_IOC_CANCEL,
 			ASYNCLAZY_IOC_FETCH, ASYNCLAZY_IOC_SET, ASYNCLAZY_IOC_INVALIDATE,
-			ASYNCLAZY_IOC_CLEAR, ASYNCLAZY_IOC_CLEAR + 1, 0xa7ff, 0xa723, 0xa704, 0) },
+			ASYNCLAZY_IOC_CLEAR, ASYNCLAZY_IOC_MEMFD,
+			ASYNCLAZY_IOC_EXTEND, ASYNCLAZY_IOC_FLIGHT, ASYNCLAZY_IOC_EXPIRE,
+			ASYNCLAZY_IOC_WAIT, ASYNCLAZY_IOC_WAKE,
+			ASYNCLAZY_IOC_WAKE + 1, 0xa7ff, 0xa723, 0xa704, 0) },
 	[T_PROT] = { "prot", 55, VALUES(PROT_READ, PROT_READ | PROT_WRITE, PROT_WRITE, PROT_NONE,
 			PROT_EXEC, PROT_READ | PROT_EXEC, 7) },
 	[T_MFLAGS] = { "flags", 70, VALUES(MAP_SHARED, MAP_PRIVATE, MAP_SHARED | MAP_POPULATE,
 			MAP_PRIVATE | MAP_LOCKED, MAP_SHARED_VALIDATE) },
 	[T_MOFF] = { "off", 30, VALUES(ASYNCLAZY_OFF_TABLE, ASYNCLAZY_OFF_ARENA,
 			ASYNCLAZY_OFF_VISITED, ASYNCLAZY_OFF_PINS, ASYNCLAZY_OFF_WORDS,
+			ASYNCLAZY_OFF_WAITING, ASYNCLAZY_OFF_HELD,
 			4096, ASYNCLAZY_OFF_ARENA + 65536, ASYNCLAZY_OFF_ARENA + 4096,
 			ASYNCLAZY_OFF_ARENA - 4096, ASYNCLAZY_OFF_VISITED - 4096, 1ULL << 30,
 			1ULL << 62, 1ULL << 63, 0xfffffffffffff000ULL) },
@@ -110,6 +132,8 @@ struct type_info types[T_MAX] = {
 	/* 1: without waiting, by O_NONBLOCK; 2: RWF_NOWAIT; 3: in two pieces */
 	[T_RFLAGS] = { "flags", 65, VALUES(1, 0, 2, 3) },
 	[T_UID] = { "uid", 60, VALUES(65534, 0, 1000) },
+	/* those that a value needs; 0x100 and 0x200: a file and a pipe instead */
+	[T_SEALS] = { "seals", 70, VALUES(0xe, 0, 2, 4, 6, 8, 0xa, 0xc, 0xf, 0x16, 0x100, 0x200) },
 };
 
 #define M(t) (1U << (t))
@@ -122,28 +146,39 @@ struct type_info types[T_MAX] = {
 struct desc descs[C_MAX] = {
 	[C_INFO] = CALL("info", 2, 0, T_DEV, STRUCT, T_NO_FLAGS),
 	[C_CREATE] = CALL("create", 2, FDS | M(T_CACHE), T_DEV, STRUCT, T_CREATE_FLAGS,
-		T_NAME, T_NSIZE, T_NPTR, T_MODE, T_KEYS, T_ARENA, T_SEGMENT),
+		T_NAME, T_NSIZE, T_NPTR, T_MODE, T_KEYS, T_ARENA, T_SEGMENT, T_TTL, T_STALE, T_DEAD,
+		T_LEASE, T_TROUBLE),
 	[C_OPEN] = CALL("open", 5, FDS | M(T_CACHE), T_DEV, STRUCT, T_OPEN_FLAGS,
 		T_NAME, T_NSIZE, T_NPTR),
 	[C_UNLINK] = CALL("unlink", 3, 0, T_DEV, STRUCT, T_NO_FLAGS, T_NAME, T_NSIZE, T_NPTR),
 	[C_ATTACH] = CALL("attach", 8, FDS | M(T_CLIENT), T_CACHE, STRUCT, T_NO_FLAGS),
 	[C_GEOMETRY] = CALL("geometry", 2, 0, T_ANYFD, STRUCT, T_NO_FLAGS),
 	[C_STATS] = CALL("stats", 2, 0, T_ANYFD, STRUCT, T_NO_FLAGS),
-	[C_CLAIM] = CALL("claim", 60, FDS | M(T_WAIT) | M(T_TICKET) | M(T_OFFSET),
+	[C_CLAIM] = CALL("claim", 60,
+		FDS | M(T_WAIT) | M(T_TICKET) | M(T_OFFSET) | M(T_GENERATION),
 		T_CLIENT, STRUCT, T_CLAIM_FLAGS, T_KEY, T_KSIZE, T_KPTR, T_HASH,
-		T_COOKIE, T_DEADLINE, T_DPTR, T_DLEN),
-	[C_PUBLISH] = CALL("publish", 22, M(T_OFFSET), T_CLIENT, STRUCT, T_NO_FLAGS,
-		T_TICKET, T_VPTR, T_VLEN, T_TTL),
+		T_COOKIE, T_DEADLINE, T_DPTR, T_DLEN, T_PIN, T_TICKET),
+	[C_PUBLISH] = CALL("publish", 22, M(T_OFFSET) | M(T_GENERATION), T_CLIENT, STRUCT,
+		T_VFLAGS, T_TICKET, T_VPTR, T_VLEN, T_TTL, T_STALE, T_DEAD, T_MEMFD, T_PIN),
 	[C_FAIL] = CALL("fail", 18, 0, T_CLIENT, STRUCT, T_NO_FLAGS, T_TICKET, T_ERROR,
 		T_CLASS, T_TTL, T_DPTR, T_DLEN),
 	[C_ABANDON] = CALL("abandon", 12, 0, T_CLIENT, STRUCT, T_NO_FLAGS, T_TICKET),
 	[C_CANCEL] = CALL("cancel", 10, 0, T_CLIENT, STRUCT, T_NO_FLAGS, T_COOKIE),
 	[C_FETCH] = CALL("fetch", 6, 0, T_CLIENT, STRUCT, T_NO_FLAGS, T_COOKIE, T_DPTR, T_DLEN),
-	[C_SET] = CALL("set", 16, M(T_OFFSET), T_CLIENT, STRUCT, T_NO_FLAGS, T_KEY, T_KSIZE,
-		T_KPTR, T_HASH, T_VPTR, T_VLEN, T_TTL),
+	[C_SET] = CALL("set", 16, M(T_OFFSET) | M(T_GENERATION), T_CLIENT, STRUCT, T_VFLAGS,
+		T_KEY, T_KSIZE, T_KPTR, T_HASH, T_VPTR, T_VLEN, T_TTL, T_STALE, T_DEAD, T_MEMFD),
 	[C_INVALIDATE] = CALL("invalidate", 10, 0, T_CLIENT, STRUCT, T_NO_FLAGS, T_KEY, T_KSIZE,
 		T_KPTR, T_HASH),
 	[C_CLEAR] = CALL("clear", 5, 0, T_CLIENT, STRUCT, T_NO_FLAGS),
+	[C_MEMFD] = CALL("memfd", 6, FDS, T_CLIENT, STRUCT, T_NO_FLAGS, T_GENERATION),
+	[C_EXTEND] = CALL("extend", 6, 0, T_CLIENT, STRUCT, T_NO_FLAGS, T_TICKET, T_DONE),
+	[C_FLIGHT] = CALL("flight", 5, 0, T_CLIENT, STRUCT, T_NO_FLAGS, T_KEY, T_KSIZE, T_KPTR,
+		T_HASH, T_DPTR, T_DLEN),
+	[C_EXPIRE] = CALL("expire", 6, 0, T_CLIENT, STRUCT, T_NO_FLAGS, T_KEY, T_KSIZE, T_KPTR,
+		T_HASH),
+	[C_WAIT] = CALL("wait", 16, FDS | M(T_WAIT), T_CLIENT, STRUCT, T_CLAIM_FLAGS, T_WORD,
+		T_WPTR, T_EXPECTED, T_COUNT, T_VPTR, T_COOKIE, T_DEADLINE),
+	[C_WAKE] = CALL("wake", 10, 0, T_CLIENT, STRUCT, T_NO_FLAGS, T_WORD, T_WPTR, T_PVALUE),
 	[C_IOCTL] = CALL("ioctl", 3, 0, T_ANYFD, T_CMD, T_AT, T_SIZE, T_TAMPER),
 	[C_IOCTL32] = CALL("ioctl32", 2, 0, T_ANYFD, T_CMD, T_AT, T_SIZE, T_TAMPER),
 	/* many at once: what lets go of the lock in between */
@@ -153,6 +188,7 @@ struct desc descs[C_MAX] = {
 
 	/* the cache that is there for all programs of a batch: making one takes long */
 	[C_CACHE] = CALL("cache", 4, FDS | M(T_CACHE), T_OPEN_FLAGS),
+	[C_NEWFD] = CALL("newfd", 4, FDS | M(T_MEMFD), T_VLEN, T_SEALS),
 
 	[C_MMAP] = CALL("mmap", 10, M(T_MAP), T_CLIENT, T_MOFF, T_MLEN, T_PROT, T_MFLAGS),
 	[C_MPROTECT] = CALL("mprotect", 3, 0, T_MAP, T_PROT),
@@ -162,8 +198,9 @@ struct desc descs[C_MAX] = {
 	[C_PEEK] = CALL("peek", 5, 0, T_MAP, T_OFFSET),
 	[C_POKE] = CALL("poke", 3, 0, T_MAP, T_WHAT),
 	[C_SCAN] = CALL("scan", 5, 0, T_CLIENT),
+	[C_SCRIBBLE] = CALL("scribble", 6, 0, T_CLIENT, T_MOFF, T_WHAT),
 
-	[C_READ] = CALL("read", 28, M(T_TICKET) | M(T_OFFSET), T_ANYFD, T_VPTR, T_RLEN, T_RFLAGS),
+	[C_READ] = CALL("read", 28, M(T_TICKET) | M(T_OFFSET) | M(T_GENERATION), T_ANYFD, T_VPTR, T_RLEN, T_RFLAGS),
 	[C_WRITE] = CALL("write", 1, 0, T_ANYFD, T_WHAT),
 	[C_POLL] = CALL("poll", 6, 0, T_ANYFD, T_EVENTS, T_MS),
 	[C_EPOLL] = CALL("epoll", 2, M(T_EPOLL), T_NO_FLAGS),

@@ -150,6 +150,12 @@ static void gen_producer(struct program *p, u32 lane, enum type t)
 	case T_OFFSET:
 		gen_call(p, lane, C_SET);
 		break;
+	case T_MEMFD:
+		gen_call(p, lane, C_NEWFD);
+		break;
+	case T_GENERATION:
+		gen_call(p, lane, C_SET);
+		break;
 	case T_EPOLL:
 		gen_call(p, lane, C_EPOLL);
 		break;
@@ -186,8 +192,12 @@ static void gen_call(struct program *p, u32 lane, u32 nr)
 	struct call c = { .nr = nr, .lane = lane };
 	u32 i;
 
-	for (i = 0; i < d->n; i++)
+	for (i = 0; i < d->n; i++) {
+		/* a value in bytes has no memfd, mostly */
+		if (d->arg[i] == T_MEMFD && !(c.arg[d->pos[T_VFLAGS]].v & 1) && rnd_below(20))
+			continue;
 		gen_arg(p, lane, d->arg[i], &c.arg[i], true);
+	}
 	/* an anonymous cache */
 	if (nr == C_CREATE && !rnd_below(5))
 		c.arg[d->pos[T_NSIZE]].v = 1;
@@ -244,6 +254,9 @@ static void gen_client(struct program *p, u32 lane)
 			if (!c->arg[a].ref && t != T_NAME &&
 			    (t != T_NSIZE || c->arg[a].v != 1))
 				c->arg[a].v = type_default(t);
+			/* every other one recycles its arena */
+			if (t == T_CREATE_FLAGS)
+				c->arg[a].v = rnd_below(2);
 			if (t == T_KEYS)
 				c->arg[a].v = 1 << rnd_below(7);
 			if (t == T_ARENA && !rnd_below(3))

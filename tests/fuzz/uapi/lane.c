@@ -73,6 +73,7 @@ u64 val(const struct run *x, enum type t)
 	switch (t) {
 	case T_TICKET: return r->ticket;
 	case T_OFFSET: return r->offset;
+	case T_GENERATION: return r->generation;
 	case T_MAP: return r->addr;
 	default: return r->fd;
 	}

@@ -28,7 +28,7 @@
 #define GRANTS_MAX	1024
 #define CHILDREN_MAX	4
 #define NAMES		6
-#define NAMES_MAX	64
+#define NAMES_MAX	128
 #define BATCH_CACHE	"of all the batch"
 
 /*
@@ -55,6 +55,7 @@ struct result {
 
 struct map {
 	u64 addr, len, off, cache;
+	u32 stable;		/* of its cache: what is there stays */
 };
 
 struct process_state {
@@ -162,6 +163,8 @@ void check_setup(void);
 void violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void check_grant(u64 cache, u64 ticket, u64 generation);
 void check_end(u64 cache, u64 ticket);
+bool map_writable(u64 off);
+const struct map *map_find(const struct process_state *proc, u64 cache, u64 off);
 int check_record(const char *arena, u64 arena_len, u64 offset, u64 generation, u32 kind);
 int check_table(const struct map *table, const struct map *arena);
 void check_polls(struct process_state *proc);

@@ -50,16 +50,8 @@ fuzzer=$BUILD/fuzz/uapi/uapi_fuzz
 out=$BUILD/fuzz/uapi
 mkdir -p "$out"
 
-n=0 failed=0
-verdict() { # STATUS NAME
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $n $2"
-	else
-		failed=$((failed + 1))
-		echo "not ok $n $2"
-	fi
-}
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 
 quiet_make() {
 	make -s "$@" >"$out/make.log" 2>&1 || {
@@ -188,6 +180,4 @@ for p in "${parts[@]}"; do
 	coverage) run_coverage ;;
 	esac
 done
-echo "1..$n"
-echo "# totals: pass:$((n - failed)) fail:$failed skip:0"
-[ "$failed" = 0 ]
+totals

@@ -147,6 +147,8 @@ static void threads_start(void)
 
 static bool thread_can_run(const struct x_thread *t)
 {
+	int i;
+
 	switch (t->status) {
 	case X_RUNS:
 		return true;
@@ -156,6 +158,11 @@ static bool thread_can_run(const struct x_thread *t)
 		return !t->stores;
 	case X_SLEEPS:
 		return t->queue->runnable;
+	case X_FENCES:
+		for (i = 0; i < X_THREADS; i++)
+			if (x.thread[i].fence)
+				return false;
+		return true;
 	default:
 		return false;
 	}

@@ -32,13 +32,15 @@
 
 #define X_THREADS	3
 #define X_STACK		12288
-#define X_HEAP		8192
+#define X_HEAP		16384
 #define X_TABLE		8192		/* header page, and buckets */
-#define X_ARENA		4096		/* of the one segment, what is used */
+#define X_ARENA		4096		/* of the first segment, what is used */
+#define X_LATER		512		/* of each of the others */
 #define X_SEGMENT	65536
+#define X_SEGMENTS	3
 #define X_BUFFER	48
 
-enum x_status { X_RUNS, X_LOCKS, X_SLEEPS, X_DRAINS, X_DONE };
+enum x_status { X_RUNS, X_LOCKS, X_SLEEPS, X_DRAINS, X_FENCES, X_DONE };
 
 /* A store that has not reached memory. */
 struct x_store {
@@ -62,6 +64,7 @@ struct x_thread {
 	struct x_queue *queue;	/* X_SLEEPS */
 	const char *what;	/* it is about to do, for the trace */
 	int locks;		/* held */
+	int fence;		/* stores that a barrier on all CPUs waits for */
 	int stores;
 	struct x_store store[X_BUFFER];
 };
@@ -88,7 +91,8 @@ struct x_world {
 	u8 heap_live[X_HEAP / 16];
 	/* memory as it is, without what is still in buffers */
 	u64 slots[(X_TABLE - 4096) / 8 / 8];
-	u64 arena[X_ARENA / 8];
+	u64 arena[(X_ARENA + (X_SEGMENTS - 1) * X_LATER) / 8];
+	u64 pins[X_THREADS];	/* one a client */
 	u8 state[X_THREADS];
 	char heap[X_HEAP] __attribute__((aligned(16)));
 	char table[X_TABLE] __attribute__((aligned(4096)));
@@ -106,7 +110,8 @@ struct x_scenario {
 extern struct x_world x;
 extern bool x_pso;
 extern int x_me;		/* the thread that runs; -1: none, set-up or end */
-extern char x_segment[X_SEGMENT];
+extern char x_segment[X_SEGMENTS * X_SEGMENT];
+extern u64 x_pins[X_THREADS];
 
 /* explore.c */
 int x_explore(const struct x_scenario *s);
@@ -125,6 +130,7 @@ void x_land(struct x_thread *t, int store);
 bool x_lock_free(const struct x_thread *t, const alz_os_lock_t *lock);
 u8 x_load_state(const u8 *state);
 u64 x_load(const u64 *p);
+void x_store(u64 *p, u64 value, bool release);
 void x_drain(void);
 
 #endif

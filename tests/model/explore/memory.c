@@ -13,7 +13,8 @@
 #undef memset
 #undef memcmp
 
-char x_segment[X_SEGMENT] __attribute__((aligned(64)));
+char x_segment[X_SEGMENTS * X_SEGMENT] __attribute__((aligned(64)));
+u64 x_pins[X_THREADS];
 
 static struct {
 	char *at;
@@ -32,10 +33,17 @@ static void *shared(const void *p)
 	if (at < sizeof(x.slots))
 		return (char *)x.slots + at;
 	at = (const char *)p - x_segment;
-	if (at < sizeof(x.arena))
+	if (at < X_ARENA)
 		return (char *)x.arena + at;
-	if (at < X_SEGMENT)
-		x_fail("the scenario uses more of the arena than is looked at");
+	if (at < sizeof(x_segment)) {
+		if (at < X_SEGMENT || at % X_SEGMENT >= X_LATER)
+			x_fail("the scenario uses more of the arena than is looked at");
+		return (char *)x.arena + X_ARENA + (at / X_SEGMENT - 1) * X_LATER +
+		       at % X_SEGMENT;
+	}
+	at = (const char *)p - (const char *)x_pins;
+	if (at < sizeof(x_pins))
+		return (char *)x.pins + at;
 	for (i = 0; i < X_THREADS; i++)
 		if (p == &x.waiter[i].state)
 			return &x.state[i];
@@ -47,7 +55,10 @@ static void show_truth(void)
 	int i;
 
 	memcpy(x.table + 4096, x.slots, sizeof(x.slots));
-	memcpy(x_segment, x.arena, sizeof(x.arena));
+	memcpy(x_segment, x.arena, X_ARENA);
+	for (i = 1; i < X_SEGMENTS; i++)
+		memcpy(x_segment + i * X_SEGMENT, shared(x_segment + i * X_SEGMENT), X_LATER);
+	memcpy(x_pins, x.pins, sizeof(x.pins));
 	for (i = 0; i < X_THREADS; i++)
 		x.waiter[i].state = x.state[i];
 }
@@ -70,7 +81,10 @@ void x_memory_settle(void)
 	int i;
 
 	memcpy(x.slots, x.table + 4096, sizeof(x.slots));
-	memcpy(x.arena, x_segment, sizeof(x.arena));
+	memcpy(x.arena, x_segment, X_ARENA);
+	for (i = 1; i < X_SEGMENTS; i++)
+		memcpy(shared(x_segment + i * X_SEGMENT), x_segment + i * X_SEGMENT, X_LATER);
+	memcpy(x.pins, x_pins, sizeof(x.pins));
 	for (i = 0; i < X_THREADS; i++)
 		x.state[i] = x.waiter[i].state;
 }
@@ -79,6 +93,7 @@ void x_memory_reset(void)
 {
 	memset(&x, 0, sizeof(x));
 	memset(x_segment, 0, sizeof(x_segment));
+	memset(x_pins, 0, sizeof(x_pins));
 	announced.at = NULL;
 }
 
@@ -159,6 +174,7 @@ void x_land(struct x_thread *t, int store)
 	else
 		((alz_os_lock_t *)s->at)->holder = 0;
 	t->stores--;
+	t->fence -= store < t->fence;
 	memmove(s, s + 1, (t->stores - store) * sizeof(*s));
 	memset(&t->store[t->stores], 0, sizeof(*s));
 }
@@ -221,6 +237,39 @@ void alz_os_relax(void)
 {
 }
 
+/* Without a lock's count: who holds it alone is not alone with the records. */
+void alz_os_mutex_init(alz_os_mutex_t *mutex)
+{
+	alz_os_lock_init(mutex);
+}
+
+void alz_os_mutex_fini(alz_os_mutex_t *mutex)
+{
+	alz_os_lock_fini(mutex);
+}
+
+int alz_os_mutex_lock(alz_os_mutex_t *mutex)
+{
+	x_capture();
+	if (x_me >= 0) {
+		x.thread[x_me].lock = mutex;
+		x_stop(X_LOCKS, "takes the room's lock");
+	}
+	x_check(mutex->made && !mutex->holder);
+	mutex->holder = x_me + 2;
+	return 0;
+}
+
+void alz_os_mutex_unlock(alz_os_mutex_t *mutex)
+{
+	x_capture();
+	x_check(mutex->holder == x_me + 2);
+	if (x_me < 0)
+		mutex->holder = 0;
+	else
+		buffer(mutex, 0, 0, true);
+}
+
 /* ---- stores and loads by name ------------------------------------------ */
 
 static void store(void *p, int size, u64 value, bool release)
@@ -229,6 +278,11 @@ static void store(void *p, int size, u64 value, bool release)
 	if (x_me >= 0 && shared(p))
 		buffer(p, size, value, release);
 	memcpy(p, &value, size);
+}
+
+void x_store(u64 *p, u64 value, bool release)
+{
+	store(p, 8, value, release);
 }
 
 void alz_os_store_release(u64 *p, u64 value)
@@ -248,6 +302,37 @@ void alz_os_store(u64 *p, u64 value)
 void alz_os_store_pointer(void **p, void *v)
 {
 	store(p, 8, (uintptr_t)v, true);
+}
+
+/* No scenario waits for words: these are here to link. */
+u32 alz_os_load_u32(const u32 *p)
+{
+	return *p;
+}
+
+void alz_os_store_u32(u32 *p, u32 value)
+{
+	*p = value;
+}
+
+u32 alz_os_cmpxchg_u32(u32 *p, u32 old, u32 value)
+{
+	u32 was = *p;
+
+	if (was == old)
+		*p = value;
+	return was;
+}
+
+void alz_os_fence(void)
+{
+	x_drain();
+}
+
+bool alz_os_load_word(const u32 *address, u32 *value)
+{
+	*value = *address;
+	return true;
 }
 
 void alz_os_store_state(u8 *p, u8 value)
@@ -286,7 +371,7 @@ static void store_hook(void *p, size_t n)
 	check_heap(p, n);
 	if (x_me < 0 || !shared(p))
 		return;
-	if ((char *)p >= x_segment && (char *)p < x_segment + X_SEGMENT) {
+	if ((char *)p >= x_segment && (char *)p < x_segment + sizeof(x_segment)) {
 		announced.at = p;
 		announced.size = n;
 		return;
@@ -369,6 +454,9 @@ void __tsan_read_range(void *p, size_t n);
 void __tsan_write_range(void *p, size_t n);
 u32 __tsan_atomic32_load(const u32 *p, int order);
 u64 __tsan_atomic64_load(const u64 *p, int order);
+u8 __tsan_atomic8_load(const u8 *p, int order);
+void __tsan_atomic64_store(u64 *p, u64 value, int order);
+void __tsan_atomic8_store(u8 *p, u8 value, int order);
 
 void __tsan_init(void)
 {
@@ -404,6 +492,23 @@ u64 __tsan_atomic64_load(const u64 *p, int order)
 {
 	(void)order;
 	return x_load(p);
+}
+
+u8 __tsan_atomic8_load(const u8 *p, int order)
+{
+	(void)order;
+	load_hook(p, 1);
+	return *p;
+}
+
+void __tsan_atomic64_store(u64 *p, u64 value, int order)
+{
+	store(p, 8, value, order >= __ATOMIC_RELEASE);
+}
+
+void __tsan_atomic8_store(u8 *p, u8 value, int order)
+{
+	store(p, 1, value, order >= __ATOMIC_RELEASE);
 }
 
 /* ---- memory ------------------------------------------------------------ */
@@ -459,8 +564,8 @@ void alz_os_pages_free(void *p, u64 size)
 void *alz_os_segment_alloc(void *arena, u32 index, u64 size)
 {
 	(void)arena;
-	x_check(!index && size == X_SEGMENT);
-	return x_segment;
+	x_check(index < X_SEGMENTS && size == X_SEGMENT);
+	return x_segment + index * X_SEGMENT;
 }
 
 void alz_os_segment_free(void *arena, u32 index, void *p, u64 size)
@@ -469,6 +574,68 @@ void alz_os_segment_free(void *arena, u32 index, void *p, u64 size)
 	(void)index;
 	(void)p;
 	(void)size;
+}
+
+/* Our own stores land; then what is in any buffer by then does, before it returns. */
+void alz_os_barrier(bool urgent)
+{
+	int i;
+
+	(void)urgent;
+	x_capture();
+	x_stop(X_DRAINS, "passes a full barrier");
+	for (i = 0; i < X_THREADS && x_me >= 0; i++)
+		x.thread[i].fence = x.thread[i].stores;
+#ifndef MUTANT_NO_BARRIER
+	x_stop(X_FENCES, "has waited for all CPUs");
+#endif
+}
+
+void alz_os_reclaim_wanted(struct alz_cache *cache)
+{
+	x_must_hold(&cache->lock);
+}
+
+/* who cares for deadlines calls alz_deadlines_run() */
+void alz_os_deadline(struct alz_cache *cache, u64 at)
+{
+	(void)at;
+	x_must_hold(&cache->lock);
+}
+
+s32 alz_os_client_pid(struct alz_client *client)
+{
+	(void)client;
+	return 0;
+}
+
+void alz_os_segment_release(void *arena, u32 index, void *p, u64 size, void **memory)
+{
+	(void)arena;
+	(void)p;
+	(void)size;
+	x_fail("segment %u of %p is given back", index, (void *)memory);
+}
+
+void alz_os_file_put(void *file)
+{
+	x_fail("file %p of nobody is put", file);
+}
+
+u64 alz_os_load(const u64 *p)
+{
+	x_stop(X_RUNS, "looks at a pin");
+	return *p;
+}
+
+u8 alz_os_load_byte(const u8 *p)
+{
+	return *p;
+}
+
+void alz_os_store_byte(u8 *p, u8 value)
+{
+	*p = value;
 }
 
 u64 alz_os_now(void)

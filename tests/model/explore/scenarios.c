@@ -97,7 +97,8 @@ static int wait_block(int me, bool patient)
 			break;
 	}
 	queue_leave(q);
-	return alz_wait_finish(&x.client[me], w, patient ? 0 : -ETIMEDOUT, &x.note.answer[me]);
+	return alz_wait_finish(&x.client[me], w, patient ? 0 : -ETIMEDOUT, 0,
+			       &x.note.answer[me]);
 }
 
 /* alz_process_poll() and a read of one event */
@@ -155,14 +156,14 @@ static int fill(int me, u64 value)
 
 static int publish(int me, u64 ticket, u64 value)
 {
-	int err = alz_publish_begin(&x.client[me], ticket, 16, 0, &x.note.r[me]);
+	int err = alz_publish_begin(&x.client[me], ticket, 16, NULL, &x.note.r[me]);
 
 	return err ? err : fill(me, value);
 }
 
 static void set(int me, int key, u64 value)
 {
-	x_check(!alz_set_begin(&x.client[me], &x.note.keys[key], 8, x.note.hash[key], 16, 0,
+	x_check(!alz_set_begin(&x.client[me], &x.note.keys[key], 8, x.note.hash[key], 16, NULL,
 			       &x.note.r[me]));
 	x_check(!fill(me, value));
 }
@@ -204,7 +205,7 @@ static void answer_check(u32 result, u64 offset, int key)
 
 /* ---- before and after -------------------------------------------------- */
 
-static void start(void)
+static void start_with(u32 flags)
 {
 	struct alz_geometry g = {
 		.max_keys = 16,
@@ -213,7 +214,7 @@ static void start(void)
 		.hash_seed = 1,
 		.secret = 2,
 		.cache_id = 3,
-		.flags = ASYNCLAZY_CREATE_STABLE,
+		.flags = flags,
 	};
 	int i;
 
@@ -225,11 +226,19 @@ static void start(void)
 		x.client[i].max_tickets = 10;
 		x.client[i].os = &x.queue[i];
 		x.waiter[i].os = &x.queue[i];
+		x.client[i].pins = flags ? NULL : &x_pins[i];
+		x.client[i].nr_pins = !flags;
 		alz_os_lock_init(&x.queue[i].lock);
 		alz_client_attach(&x.client[i], &x.cache);
 	}
 	alz_view_init(&view, x.cache.header, x_segment);
+	view.visited = x.cache.visited;
 	key_add(KEY, 5, 1);
+}
+
+static void start(void)
+{
+	start_with(ASYNCLAZY_CREATE_STABLE);
 }
 
 /* Client 0 has a ticket, and memory for the arena is there. */
@@ -491,6 +500,113 @@ static void looks_only_2(void)
 	look(KEY);
 }
 
+/* ---- reclaim against readers ------------------------------------------- */
+
+static void visit(int key)
+{
+	u64 *slot;
+
+	alz_os_lock(&x.cache.lock);
+	slot = alz_table_find(&x.cache, &x.note.keys[key], 8, x.note.hash[key]);
+	alz_visited_set(&x.cache, slot, true);
+	alz_os_unlock(&x.cache.lock);
+}
+
+/* Two values in a segment each; if KEY was read, it will be kept. */
+static void start_recycle(bool waited_for)
+{
+	start_with(0);
+	key_add(1, 9, 2);
+	key_add(2, 13, 3);
+	x_check(claim(0, KEY, ASYNCLAZY_CLAIM_INIT) == ASYNCLAZY_RESULT_TICKET);
+	if (waited_for)
+		x_check(claim(1, KEY, ASYNCLAZY_CLAIM_EVENT) == ASYNCLAZY_RESULT_PENDING);
+	x_check(!publish(0, x.note.answer[0].ticket, VALUE(0, 0)));
+	x_check(alz_arena_close(&x.cache.arena));
+	set(0, 1, VALUE(0, 1));
+	x_check(alz_arena_close(&x.cache.arena));
+}
+
+static void start_kept(void)
+{
+	start_recycle(false);
+	visit(KEY);
+}
+
+static void start_evicted(void)
+{
+	start_recycle(false);
+}
+
+static void start_evicted_and_waited_for(void)
+{
+	start_recycle(true);
+}
+
+/* The segment is emptied, and if nobody reads there, used again at once. */
+static void reclaims_0(void)
+{
+	x_check(!alz_os_mutex_lock(&x.cache.arena.room_lock));
+	alz_os_lock(&x.cache.lock);
+	alz_reclaim_run(&x.cache, true);
+	alz_os_unlock(&x.cache.lock);
+	alz_os_mutex_unlock(&x.cache.arena.room_lock);
+	set(0, 2, VALUE(0, 3));
+}
+
+/* Return: the generation; 0: a miss */
+static u64 read_pinned(int me, int key)
+{
+	u64 k = x.note.keys[key], generation;
+	const struct asynclazy_record *r;
+
+	r = alz_reader_pin(&view, &k, 8, x.note.hash[key], &x_pins[me]);
+	if (!r)
+		return 0;
+	generation = record_check(r, key);
+	x_check(record_check(r, key) == generation);
+	x_store(&x_pins[me], 0, true);
+	return generation;
+}
+
+static void reads_kept_1(void)
+{
+	/* it is always found, at one place or the other */
+	x_check(read_pinned(1, KEY));
+}
+
+static void reads_1(void)
+{
+	read_pinned(1, KEY);
+}
+
+static void asks_2(void)
+{
+	struct alz_claim c = {
+		.key = &x.note.keys[KEY], .key_size = 8, .hash = x.note.hash[KEY], .pin = 1,
+	};
+	struct alz_answer *a = &x.note.answer[2];
+
+	x_check(!alz_claim(&x.client[2], &c, a));
+	if (a->result != ASYNCLAZY_RESULT_HIT)
+		return;
+	answer_check(a->result, a->offset, KEY);
+	x_store(&x_pins[2], 0, true);
+}
+
+/* As the library does it: an event, its pin, the next read. */
+static void hears_1(void)
+{
+	struct asynclazy_event *ev = &x.note.event[1];
+
+	x_check(alz_events_copy(&x.client[1], ev, 1) == 1);
+	alz_events_done(&x.client[1], true);
+	x_store(&x_pins[1], ev->offset | ASYNCLAZY_PIN_SET, false);
+	alz_events_release(&x.client[1]);
+	answer_check(ev->result, ev->offset, KEY);
+	x_store(&x_pins[1], 0, true);
+}
+
 static void finish_empty(void)
 {
 	x_check(!look(KEY));
@@ -520,6 +636,14 @@ static const struct x_scenario scenarios[] = {
 	  { dies_0, cancels_1, waits_2 }, finish_filled, 0 },
 	{ "abandon against a deadline", start_owned,
 	  { abandons_0, waits_a_while_1, waits_2 }, finish_filled, 0 },
+	{ "reclaim that keeps a value against its reader", start_kept,
+	  { reclaims_0, reads_kept_1 }, finish, 1 },
+	{ "reclaim that evicts a value against its reader", start_evicted,
+	  { reclaims_0, reads_1 }, finish, 1 },
+	{ "reclaim against a reader and a claim", start_evicted,
+	  { reclaims_0, reads_1, asks_2 }, finish, 2 },
+	{ "reclaim against an event", start_evicted_and_waited_for,
+	  { reclaims_0, hears_1 }, finish, 0 },
 };
 
 int main(int argc, char **argv)

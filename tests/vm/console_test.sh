@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# What tools/vm/run makes of the kernel's reports: which end in 125 and are shown,
+# which are let pass, and what is said then. In place of QEMU a script writes the
+# console logs of tests/vm/console, each with what is expected in its first line:
+#   # expect STATUS TAINT-AT-THE-END REGEX-OF-STDERR (-: nothing is said)
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+
+if [[ ${1-} == --help ]]; then
+	echo "Usage: tests/vm/console_test.sh [LOG...]"
+	echo "Gives tools/vm/run canned console logs; prints KTAP. Boots nothing."
+	exit 0
+fi
+(($#)) || set -- tests/vm/console/*.log
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+
+cat >"$tmp/qemu" <<'EOF'
+#!/bin/bash
+for argument; do
+	case $argument in
+	file,id=s0,path=*) tail -n +2 "$CANNED" >"${argument#*path=}" ;;
+	file,id=v3,path=*)
+		path=${argument#*path=}
+		echo "status 0 $((0x1000)) $TAINT 1.00 2.00" >"${path%,append=on}"
+		;;
+	esac
+done
+EOF
+chmod +x "$tmp/qemu"
+: >"$tmp/kernel"
+
+echo "TAP version 13"
+for log; do
+	read -r _ _ expected taint said <"$log"
+	CANNED=$log TAINT=$((taint)) QEMU=$tmp/qemu tools/vm/run --accel tcg --no-module \
+		--log "$tmp/log" --kernel "$tmp/kernel" -- true >"$tmp/out" 2>"$tmp/err"
+	status=$?
+	# what is let pass is said in the log only
+	grep 'of the kernel itself' "$tmp/log" >>"$tmp/err"
+	if [ "$said" = - ]; then
+		[ ! -s "$tmp/err" ]
+	else
+		grep -qE -- "$said" "$tmp/err"
+	fi && [ $status = "$expected" ]
+	good=$?
+	[ $good = 0 ] || sed "s/^/# /; 1s/^/# status $status\n/" "$tmp/err"
+	name=${log##*/}
+	verdict $good "${name%.log}: $([ "$expected" = 0 ] && echo "is let pass" || echo "is a failure, and shown")"
+done
+totals
