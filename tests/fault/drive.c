@@ -25,7 +25,7 @@ static struct {
 	__u32 slow_ms;		/* tests that take longer get few runs, in a slice */
 	__u32 too_slow_ms;	/* and these none */
 	bool verbose, bystanders;
-} option = { .kind = -1, .mode = -1, .slow_ms = 1500, .too_slow_ms = 5000, .bystanders = true };
+} option = { .kind = -1, .mode = -1, .slow_ms = 1000, .too_slow_ms = 3500, .bystanders = true };
 
 static struct {
 	unsigned int failed;
@@ -390,7 +390,7 @@ static void run_kind(const char *name, enum fault_verdict (*run)(void *arg), voi
 	const struct fault_call *call = counted;
 	bool slice = option.times && !option.target;
 	__u32 i, j, k, sum = 0, done = 0;
-	__u32 most = slice && ms > option.slow_ms ? 4 : -1U;
+	__u32 most = slice && ms > option.slow_ms ? 3 : -1U;
 
 	for (i = 0; i < nr_counted && !problem[0]; sum += call[i++].points) {
 		for (j = 0; slice && j < i; j++)
