@@ -19,8 +19,9 @@
  * loop. User code (initialisers, callbacks) never runs under a lock.
  *
  * Fork: a child attaches anew by itself, in a STABLE cache at its first miss, in
- * another at its first get. Tickets, waits and callbacks of the parent stay the
- * parent's. A child made by _Fork() or clone() must not use an evicting cache.
+ * another at its first get. Tickets, waits, locks and callbacks of the parent stay the
+ * parent's. A child made by _Fork() or clone() must not use an evicting cache, nor
+ * locks.
  *
  * Caveats, things that a caller must not do:
  *  - write to, or free, the memory behind a ref;
@@ -94,6 +95,8 @@ struct alazy;		/* one value, see alazy_new() */
  * @backoff_max_ns: the most that it comes to; 0: five seconds
  * @breaker_ns: the while of @max_deaths, which doubles as often as the next owner
  *	dies as well; 0: five seconds
+ * @words: how many words a new cache has, see alazy_word(); at most 2^24; 0: 1024.
+ *	Each takes eight bytes
  *
  * What a cache does when it is full: by default it evicts, by segments of the
  * arena, what was not read for longest; a ref keeps what it refers to. With STABLE
@@ -120,6 +123,7 @@ struct alazy_cache_opts {
 	uint64_t backoff_ns;
 	uint64_t backoff_max_ns;
 	uint64_t breaker_ns;
+	uint64_t words;
 };
 
 /**
@@ -662,6 +666,204 @@ int alazy_claim(struct alazy_cache *cache, const void *key, size_t key_size,
 int alazy_wait_read(struct alazy_cache *cache, int fd,
 		    struct alazy_answer *answer);
 
+/* ---- words: AsyncFutex ------------------------------------------------- */
+
+/**
+ * alazy_words() - Return: how many words the cache has; those that were made by the
+ * uAPI may have none.
+ */
+uint64_t alazy_words(const struct alazy_cache *cache);
+
+/**
+ * alazy_word() - one of the words of a cache
+ * @index: from 0 on; which word is what is up to those who use the cache
+ *
+ * A word is a u32 that all who have the cache open share, at first 0, and that they
+ * read and write by atomic operations. It can be waited for as with futex(2), without
+ * a thread, and be a lock (alazy_lock()); two words from an even index on can be a
+ * counter (alazy_counter_add()). Words stay as they are when all have closed the cache,
+ * for as long as it has its name. In a cache that is open read-only they are read-only.
+ *
+ * Return: its address, valid until alazy_cache_close(); NULL with errno EINVAL.
+ */
+uint32_t *alazy_word(struct alazy_cache *cache, uint64_t index);
+
+#define ALAZY_FUTEX_MAX	128	/* words of one wait */
+
+/**
+ * struct alazy_futex - a word to wait for
+ * @word: one of alazy_word(), or any aligned uint32_t. In a shared mapping of a file or
+ *	a memfd it is the same word for all who map that place, at whatever address, on
+ *	the kernel backend; other memory is this process's alone. They have to wait and
+ *	wake in the same cache.
+ * @expected: what it is as far as the caller knows
+ * @reserved: 0
+ */
+struct alazy_futex {
+	const uint32_t *word;
+	uint32_t expected;
+	uint32_t reserved;
+};
+
+/**
+ * alazy_futex_wait() - wait until a word is woken, as long as it is as expected
+ * @deadline_ns: CLOCK_MONOTONIC, absolute; 0: none
+ *
+ * No change is missed that was followed by alazy_futex_wake(): either this sees it, or
+ * that finds this waiting. One that is only written is. After a return look at the
+ * word: what woke it may be over.
+ *
+ * Return: 0: woken; -EAGAIN: it is not as expected, as in futex(2); -ETIMEDOUT;
+ * -EDQUOT, -EFAULT, -EINVAL, -ENOMEM.
+ */
+int alazy_futex_wait(struct alazy_cache *cache, const uint32_t *word, uint32_t expected,
+		     uint64_t deadline_ns);
+
+/**
+ * alazy_futex_wait_any() - the same for any of several words
+ * @words: @n of them, as long as all are as expected; the same one may be there twice
+ * @n: 1 to ALAZY_FUTEX_MAX
+ * @deadline_ns: as above
+ * @index: NULL, or where it is said on 0 and -EAGAIN which one it was
+ *
+ * A wake ends one wait by one word: of the others of that wait it uses up nothing.
+ *
+ * Return: as alazy_futex_wait().
+ */
+int alazy_futex_wait_any(struct alazy_cache *cache, const struct alazy_futex *words, size_t n,
+			 uint64_t deadline_ns, size_t *index);
+
+/**
+ * typedef alazy_futex_fn - an asynchronous wait for words, or for a lock, has ended
+ * @err: 0: woken, or the lock is yours; -EOWNERDEAD: so it is, see alazy_lock();
+ *	another negative errno: of a lock
+ * @index: which word it was
+ * @ctx: as given to the wait
+ */
+typedef void (*alazy_futex_fn)(int err, size_t index, void *ctx);
+
+/**
+ * alazy_futex_wait_async() - the same without blocking
+ * @fn: called once from alazy_dispatch() unless cancelled
+ * @wait: NULL, or where a handle for alazy_cancel() goes on 0
+ * @index: NULL, or where it is said on -EAGAIN which word it was
+ *
+ * Timeouts are the loop's: its timer cancels the wait. A wake that was on its way to a
+ * wait that is cancelled goes to the next.
+ *
+ * Return: 0: @fn will be called; -EAGAIN: a word is not as expected, and @fn will not
+ * be called; other errors as above.
+ */
+int alazy_futex_wait_async(struct alazy_cache *cache, const struct alazy_futex *words,
+			   size_t n, alazy_futex_fn fn, void *ctx, struct alazy_wait **wait,
+			   size_t *index);
+
+/**
+ * alazy_futex_wait_fd() - the same with a descriptor of its own
+ * @index: as above
+ *
+ * Return: a descriptor that is readable once the wait has ended, and from then on; the
+ * caller's to close, which ends the wait (the local backend notices at the next call
+ * into the library). Errors as above, and -EMFILE.
+ */
+int alazy_futex_wait_fd(struct alazy_cache *cache, const struct alazy_futex *words, size_t n,
+			size_t *index);
+
+/**
+ * alazy_futex_wait_read() - what has become of such a wait
+ * @fd: from alazy_futex_wait_fd() of the same cache
+ * @index: NULL, or where it is said on 0 which word it was
+ *
+ * A wake that nobody has read of when the descriptor is closed goes to the next.
+ *
+ * Return: 0: woken; -EAGAIN: the wait goes on; -EOWNERDEAD (of another process, or of
+ * a cache that was closed); -EBADF (no such wait).
+ */
+int alazy_futex_wait_read(struct alazy_cache *cache, int fd, size_t *index);
+
+/**
+ * alazy_futex_wake() - wake those who have waited longest for a word
+ * @word: the caller has changed it before
+ * @n: at most so many: 0 wakes none, INT_MAX and more all that wait now
+ *
+ * Without a system call where nobody waits for a word of the cache.
+ *
+ * Return: how many it has woken, in whatever form they wait; -EACCES, -EFAULT, -EINVAL.
+ */
+int alazy_futex_wake(struct alazy_cache *cache, const uint32_t *word, uint32_t n);
+
+/**
+ * alazy_lock() - take a lock, waiting for it
+ * @word: one of alazy_word(), 0 at first, and from then on only for this
+ * @deadline_ns: CLOCK_MONOTONIC, absolute; 0: none
+ *
+ * It is of this process: any of its threads may unlock it. Where nobody has it, no
+ * system call is made. When its holder dies, or closes the cache, the next one gets it
+ * with -EOWNERDEAD, at once. Not recursive. Who comes just when it is left may be
+ * faster than who waits for it.
+ *
+ * Return: 0: it is yours; -EOWNERDEAD: so it is, and what it guards may be half done;
+ * -ETIMEDOUT; -EDEADLK: this thread has it; -ENOLCK: this process has, or waits for,
+ * 1024 locks of the cache; -EACCES, -EDQUOT, -EINVAL, -ENOMEM.
+ */
+int alazy_lock(struct alazy_cache *cache, uint32_t *word, uint64_t deadline_ns);
+
+/** alazy_trylock() - the same without waiting: -EBUSY if somebody has it */
+int alazy_trylock(struct alazy_cache *cache, uint32_t *word);
+
+/**
+ * alazy_lock_async() - the same without blocking
+ * @fn: called when the lock is yours: at once, or from alazy_dispatch()
+ * @wait: NULL, or where a handle for alazy_cancel() goes on 0
+ *
+ * Return: 1: it was free, @fn has been called; 0: @fn will be called; a negative errno
+ * if it will not.
+ */
+int alazy_lock_async(struct alazy_cache *cache, uint32_t *word, alazy_futex_fn fn, void *ctx,
+		     struct alazy_wait **wait);
+
+/** alazy_unlock() - leave a lock. Return: 0; -EPERM: this process does not have it */
+int alazy_unlock(struct alazy_cache *cache, uint32_t *word);
+
+/**
+ * alazy_counter_read() - Return: the value of a counter, and what was written before it
+ * got that is seen.
+ */
+uint64_t alazy_counter_read(const uint64_t *counter);
+
+/**
+ * alazy_counter_add() - count events, and wake all who wait for them
+ * @counter: two words of the cache from an even one on, or any aligned uint64_t, as in
+ *	struct alazy_futex
+ * @n: how many
+ * @now: NULL, or where the new value goes
+ *
+ * Each who waits for events remembers the value that it has seen: what is more has
+ * happened since, also before its first wait, and whatever a u32 would have made of it.
+ *
+ * Return: 0; -EACCES, -EFAULT, -EINVAL.
+ */
+int alazy_counter_add(struct alazy_cache *cache, uint64_t *counter, uint64_t n,
+		      uint64_t *now);
+
+/**
+ * alazy_counter_wait() - wait until a counter is other than seen
+ * @now: NULL, or where its value goes on 0
+ *
+ * Return: 0; -ETIMEDOUT; others as alazy_futex_wait().
+ */
+int alazy_counter_wait(struct alazy_cache *cache, const uint64_t *counter, uint64_t seen,
+		       uint64_t deadline_ns, uint64_t *now);
+
+/**
+ * alazy_counter_wait_async() - the same without blocking
+ *
+ * Return: as alazy_futex_wait_async(); -EAGAIN: it is other than seen by now.
+ */
+int alazy_counter_wait_async(struct alazy_cache *cache, const uint64_t *counter,
+			     uint64_t seen, alazy_futex_fn fn, void *ctx,
+			     struct alazy_wait **wait);
+
 /* ---- ALazy: one value -------------------------------------------------- */
 
 /**
@@ -761,6 +963,7 @@ struct alazy_stats {
 	uint64_t held;			/* that wait since their key failed */
 	uint64_t refreshes;		/* tickets for a value that was there */
 	uint64_t broken;		/* times that a key had killed too many owners */
+	uint64_t wakes;			/* waits for words that a wake ended */
 };
 
 #define ALAZY_FLIGHT_OFFERED	1	/* its owner has not read of it yet */

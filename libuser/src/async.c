@@ -157,7 +157,10 @@ void alz_async_serve(struct alazy_wait *wait, const struct asynclazy_event *even
 	struct asynclazy_event e = *event;
 	struct alz_got g = *got;
 
-	alz_async_run(wait, alz_async_event(wait, &e, &g));
+	if (wait->futex)
+		alz_words_serve(wait, event);
+	else
+		alz_async_run(wait, alz_async_event(wait, &e, &g));
 }
 
 /* The reader has it: done at once. */

@@ -128,6 +128,7 @@ static int alz_kernel_create(int dev, const char *name, const struct alazy_cache
 		.backoff = o->backoff_ns,
 		.backoff_max = o->backoff_max_ns,
 		.breaker = o->breaker_ns,
+		.words = o->words,
 	};
 	int err;
 
@@ -170,21 +171,65 @@ static int alz_kernel_get(const char *name, const struct alazy_cache_opts *o)
 }
 
 /* Map a region, at @at if that is not NULL, in place of what is there. */
-static void *alz_kernel_map(int fd, const void *at, u64 size, u64 offset)
+static void *alz_kernel_map_as(int fd, const void *at, u64 size, u64 offset, int prot)
 {
-	int prot = offset >= ASYNCLAZY_OFF_VISITED ? PROT_READ | PROT_WRITE : PROT_READ;
 	void *p = mmap((void *)at, size, prot, MAP_SHARED | (at ? MAP_FIXED : 0), fd,
 		       offset);
 
 	return p == MAP_FAILED ? NULL : p;
 }
 
-static int alz_kernel_attach_fd(int cache_fd)
+/* Those up to the arena are to read, the others up to the words are to write. */
+static void *alz_kernel_map(int fd, const void *at, u64 size, u64 offset)
+{
+	int prot = offset >= ASYNCLAZY_OFF_VISITED ? PROT_READ | PROT_WRITE : PROT_READ;
+
+	return alz_kernel_map_as(fd, at, size, offset, prot);
+}
+
+static int alz_kernel_attach_fd(struct alazy_cache *cache, int cache_fd)
 {
 	struct asynclazy_attach a = { .size = sizeof(a) };
 	int err = alz_ioctl(cache_fd, ASYNCLAZY_IOC_ATTACH, &a);
 
-	return err ? err : a.out_fd;
+	if (err)
+		return err;
+	cache->words.lock_id = a.out_lock_id;
+	return a.out_fd;
+}
+
+/* Words, who waits for them, and what this attachment has of them. */
+static int alz_kernel_map_words(struct alazy_cache *cache, int fd, u64 size)
+{
+	bool readonly = cache->flags & ALAZY_CACHE_READONLY;
+	struct alz_words *w = &cache->words;
+	int err;
+
+	if (!size)
+		return 0;
+	w->words = alz_kernel_map_as(fd, NULL, size, ASYNCLAZY_OFF_WORDS,
+				     readonly ? PROT_READ : PROT_READ | PROT_WRITE);
+	w->waiting = alz_kernel_map_as(fd, NULL, size, ASYNCLAZY_OFF_WAITING, PROT_READ);
+	if (!readonly)
+		w->held = alz_kernel_map(fd, NULL, ASYNCLAZY_HELD_SIZE, ASYNCLAZY_OFF_HELD);
+	w->nr = size / sizeof(u32);
+	if (w->words && w->waiting && (w->held || readonly))
+		return 0;
+	err = -errno;
+	return alz_error(err, "the words of the cache cannot be mapped: %m");
+}
+
+static void alz_kernel_unmap_words(const struct alazy_cache *cache)
+{
+	const struct alz_words *w = &cache->words;
+	u64 size = w->nr * sizeof(u32);
+
+	if (w->words)
+		munmap(w->words, size);
+	if (w->waiting)
+		munmap((void *)w->waiting, size);
+	if (w->held)
+		munmap(w->held, ASYNCLAZY_HELD_SIZE);
 }
 
 static int alz_kernel_map_new(struct alazy_cache *cache, int fd)
@@ -212,6 +257,9 @@ static int alz_kernel_map_new(struct alazy_cache *cache, int fd)
 	cache->view.table_size = g.out_table_size;
 	cache->view.arena_size = g.out_arena_size;
 	cache->view.visited_size = g.out_visited_size;
+	err = alz_kernel_map_words(cache, fd, g.out_words_size);
+	if (err)
+		goto unmap_words;
 	if (!g.out_pins_size)
 		return 0;
 	cache->view.visited = alz_kernel_map(fd, NULL, g.out_visited_size,
@@ -222,6 +270,8 @@ static int alz_kernel_map_new(struct alazy_cache *cache, int fd)
 	err = alz_error(-errno, "the pins of the cache cannot be mapped: %m");
 	if (cache->view.visited)
 		munmap(cache->view.visited, g.out_visited_size);
+unmap_words:
+	alz_kernel_unmap_words(cache);
 	munmap(arena, g.out_arena_size);
 unmap:
 	munmap(header, g.out_table_size);
@@ -241,7 +291,7 @@ static int alz_kernel_open(struct alazy_cache *cache, const char *name,
 		err = k->cache_fd;
 		goto free;
 	}
-	k->fd = alz_kernel_attach_fd(k->cache_fd);
+	k->fd = alz_kernel_attach_fd(cache, k->cache_fd);
 	if (k->fd < 0) {
 		err = alz_error_backend(k->fd);
 		goto close_cache;
@@ -270,6 +320,7 @@ static void alz_kernel_close(struct alazy_cache *cache)
 		munmap(cache->view.visited, cache->view.visited_size);
 		munmap(cache->view.pins, ASYNCLAZY_PINS_SIZE);
 	}
+	alz_kernel_unmap_words(cache);
 	while (k->old) {
 		struct alz_old_pins *old = k->old;
 
@@ -385,14 +436,27 @@ static int alz_kernel_fd(struct alazy_cache *cache)
 	return alz_kernel(cache)->fd;
 }
 
-/* The page of pins is not inherited; what is put there meanwhile is to land somewhere. */
-static void alz_kernel_forked(struct alazy_cache *cache)
+/* Something to write to, where a page was that is not inherited. */
+static void alz_kernel_placeholder(void *at, u64 size)
 {
-	void *p = mmap(cache->view.pins, ASYNCLAZY_PINS_SIZE, PROT_READ | PROT_WRITE,
+	void *p = mmap(at, size, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 
-	/* it is where the refs say; without memory a put of theirs is a fault */
+	/* without memory a write is a fault */
 	(void)p;
+}
+
+/*
+ * The pages of pins and of what is held are not inherited. What is put at the one
+ * meanwhile is to land somewhere, as it is where the refs say, and nothing else is to
+ * come where the other was.
+ */
+static void alz_kernel_forked(struct alazy_cache *cache)
+{
+	if (cache->view.pins)
+		alz_kernel_placeholder(cache->view.pins, ASYNCLAZY_PINS_SIZE);
+	if (cache->words.held)
+		alz_kernel_placeholder(cache->words.held, ASYNCLAZY_HELD_SIZE);
 }
 
 /* Pins of our own, at another address. */
@@ -424,7 +488,9 @@ static int alz_kernel_reattach(struct alazy_cache *cache)
 {
 	struct alz_kernel *k = alz_kernel(cache);
 	struct alz_view *v = &cache->view;
-	int fd = alz_kernel_attach_fd(k->cache_fd);
+	const struct alz_words *w = &cache->words;
+	int fd = alz_kernel_attach_fd(cache, k->cache_fd);
+	u64 size = w->nr * sizeof(u32);
 	int err = 0;
 
 	if (fd < 0)
@@ -432,7 +498,12 @@ static int alz_kernel_reattach(struct alazy_cache *cache)
 	if (!alz_kernel_map(fd, v->header, v->table_size, ASYNCLAZY_OFF_TABLE) ||
 	    !alz_kernel_map(fd, v->arena, v->arena_size, ASYNCLAZY_OFF_ARENA) ||
 	    (v->pins && !alz_kernel_map(fd, v->visited, v->visited_size,
-					ASYNCLAZY_OFF_VISITED)))
+					ASYNCLAZY_OFF_VISITED)) ||
+	    (w->words && !alz_kernel_map_as(fd, w->words, size, ASYNCLAZY_OFF_WORDS,
+					    w->held ? PROT_READ | PROT_WRITE : PROT_READ)) ||
+	    (w->waiting && !alz_kernel_map_as(fd, w->waiting, size, ASYNCLAZY_OFF_WAITING,
+					      PROT_READ)) ||
+	    (w->held && !alz_kernel_map(fd, w->held, ASYNCLAZY_HELD_SIZE, ASYNCLAZY_OFF_HELD)))
 		err = -errno;
 	if (!err && v->pins)
 		err = alz_kernel_renew_pins(k, v, fd);

@@ -17,10 +17,32 @@ static struct alz_local_client *alz_local(const struct alazy_cache *cache)
 	return cache->priv;
 }
 
+static void alz_local_pages_free(struct alz_local_client *client)
+{
+	if (client->pins)
+		alz_os_pages_free(client->pins, ASYNCLAZY_PINS_SIZE);
+	if (client->held)
+		alz_os_pages_free(client->held, ASYNCLAZY_HELD_SIZE);
+}
+
+/* The pages that are of a client. */
+static int alz_local_pages_new(struct alz_local_client *client)
+{
+	const struct alz_cache *core = &client->shared->core;
+
+	if (!core->arena.stable)
+		client->pins = alz_os_pages_alloc(ASYNCLAZY_PINS_SIZE);
+	if (core->nr_words)
+		client->held = alz_os_pages_alloc(ASYNCLAZY_HELD_SIZE);
+	return (client->pins || core->arena.stable) && (client->held || !core->nr_words) ?
+		0 : -ENOMEM;
+}
+
 static int alz_local_backend_open(struct alazy_cache *cache, const char *name,
 				  const struct alazy_cache_opts *opts)
 {
 	struct alz_local_client *client = calloc(1, sizeof(*client));
+	struct alz_cache *core;
 	int err;
 
 	if (!client)
@@ -31,18 +53,24 @@ static int alz_local_backend_open(struct alazy_cache *cache, const char *name,
 		return err;
 	}
 	client->readonly = opts->flags & ALAZY_CACHE_READONLY;
-	if (!client->shared->core.arena.stable) {
-		client->pins = alz_os_pages_alloc(ASYNCLAZY_PINS_SIZE);
-		if (!client->pins) {
-			alz_local_close(client->shared);
-			free(client);
-			return alz_error_backend(-ENOMEM);
-		}
+	if (alz_local_pages_new(client)) {
+		alz_local_pages_free(client);
+		alz_local_close(client->shared);
+		free(client);
+		return alz_error_backend(-ENOMEM);
 	}
 	alz_local_attach(client);
-	alz_view_init(&cache->view, client->shared->core.header, client->shared->arena);
+	core = &client->shared->core;
+	alz_view_init(&cache->view, core->header, client->shared->arena);
 	cache->view.pins = client->pins;
-	cache->view.visited = client->shared->core.visited;
+	cache->view.visited = core->visited;
+	cache->words = (struct alz_words){
+		.nr = core->nr_words,
+		.words = core->words,
+		.waiting = core->waiting,
+		.held = client->readonly ? NULL : client->held,
+		.lock_id = client->core.lock_id,
+	};
 	cache->priv = client;
 	return 0;
 }
@@ -55,14 +83,16 @@ static void alz_local_backend_close(struct alazy_cache *cache)
 	alz_local_reattach(client->shared);
 	alz_local_detach(client);
 	alz_local_close(client->shared);
-	if (client->pins)
-		alz_os_pages_free(client->pins, ASYNCLAZY_PINS_SIZE);
+	alz_local_pages_free(client);
 	free(client);
 }
 
 static int alz_local_backend_reattach(struct alazy_cache *cache)
 {
-	return alz_local_reattach(alz_local(cache)->shared);
+	int err = alz_local_reattach(alz_local(cache)->shared);
+
+	cache->words.lock_id = alz_local(cache)->core.lock_id;
+	return err;
 }
 
 static void alz_claim_out(struct asynclazy_claim *c, const struct alz_answer *a)
@@ -376,6 +406,10 @@ static int alz_local_do(struct alz_local_client *client, unsigned long nr, void 
 		return alz_local_flight(client, arg);
 	case ASYNCLAZY_IOC_EXPIRE:
 		return alz_local_expire(client, arg);
+	case ASYNCLAZY_IOC_WAIT:
+		return alz_local_word_wait(client, arg);
+	case ASYNCLAZY_IOC_WAKE:
+		return alz_local_word_wake(client, arg);
 	case ASYNCLAZY_IOC_STATS:
 		return alz_local_stats(client, arg);
 	default:

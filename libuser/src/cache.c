@@ -15,6 +15,8 @@
 #define ALZ_KEYS_MAX		(1ULL << 32)
 #define ALZ_SEGMENT_MIN		(64ULL << 10)
 #define ALZ_SEGMENT_MAX		(64ULL << 20)
+#define ALZ_WORDS_DEFAULT	1024
+#define ALZ_WORDS_MAX		(1ULL << 24)
 
 static int alz_name_check(const char *name)
 {
@@ -87,6 +89,9 @@ static int alz_opts_geometry(const struct alazy_cache_opts *o)
 				 o->segment_size > ALZ_SEGMENT_MAX)))
 		return alz_error(-EINVAL, "segment_size %llu is not 0 and no power of two from "
 				 "64 KiB to 64 MiB", (unsigned long long)o->segment_size);
+	if (o->words > ALZ_WORDS_MAX)
+		return alz_error(-EINVAL, "words %llu is more than 2^24",
+				 (unsigned long long)o->words);
 	if (o->max_keys > ALZ_KEYS_MAX)
 		return alz_error(-EINVAL, "max_keys %llu is more than 2^32",
 				 (unsigned long long)o->max_keys);
@@ -123,6 +128,8 @@ static int alz_opts_read(struct alazy_cache_opts *o, const char *name,
 		o->max_keys = ALZ_KEYS_DEFAULT;
 	if (!o->arena_size)
 		o->arena_size = ALZ_ARENA_DEFAULT;
+	if (!o->words)
+		o->words = ALZ_WORDS_DEFAULT;
 	return err;
 }
 
@@ -202,6 +209,10 @@ static int alz_cache_open(struct alazy_cache *cache, const char *name,
 		err = alz_error(-EINVAL, "the cache \"%s\" is there and is not STABLE: open it "
 				"without ALAZY_CACHE_STABLE, or unlink it", name);
 	}
+	if (!err && alz_locks_new(cache)) {
+		cache->backend->close(cache);
+		err = alz_error_backend(-ENOMEM);
+	}
 	if (err) {
 		alz_cache_locks_fini(cache);
 		return err;
@@ -239,6 +250,7 @@ ALZ_PUBLIC void alazy_cache_close(struct alazy_cache *cache)
 	alz_maps_close(cache);
 	cache->backend->close(cache);
 	alz_cache_locks_fini(cache);
+	free(cache->words.locks);
 	free(cache);
 	alz_ok();
 }
@@ -281,10 +293,11 @@ void alz_cache_forked(struct alazy_cache *cache)
 	/* who held them is not here */
 	pthread_mutex_init(&cache->events_lock, NULL);
 	pthread_mutex_init(&cache->read_lock, NULL);
-	if (!cache->view.pins)
-		return;
-	cache->pins_id = alz_pins_new_id();
-	cache->lines = 0;
+	alz_locks_forked(cache);
+	if (cache->view.pins) {
+		cache->pins_id = alz_pins_new_id();
+		cache->lines = 0;
+	}
 	if (cache->backend->forked)
 		cache->backend->forked(cache);
 }
@@ -391,9 +404,9 @@ ALZ_PUBLIC int alazy_cache_stats(struct alazy_cache *cache, struct alazy_stats *
 	if (err)
 		return alz_error_backend(err);
 	/* what follows size is in the same order and of the same type */
-	_Static_assert(offsetof(struct asynclazy_stats, out_broken) -
+	_Static_assert(offsetof(struct asynclazy_stats, out_wakes) -
 		       offsetof(struct asynclazy_stats, out_claims) ==
-		       offsetof(struct alazy_stats, broken) -
+		       offsetof(struct alazy_stats, wakes) -
 		       offsetof(struct alazy_stats, claims), "the figures correspond");
 	known = size < sizeof(*stats) ? size : sizeof(*stats);
 	memcpy(&stats->claims, &s.out_claims, known - sizeof(stats->size));

@@ -454,30 +454,49 @@ ALZ_PUBLIC int alazy_claim(struct alazy_cache *cache, const void *key, size_t ke
 	return err;
 }
 
-ALZ_PUBLIC int alazy_wait_read(struct alazy_cache *cache, int fd,
-			       struct alazy_answer *answer)
+/**
+ * alz_wait_read() - what a per-wait descriptor brings
+ * @words: it is to be of a wait for words, else of a claim
+ *
+ * Return: 0, or a negative errno with its text.
+ */
+int alz_wait_read(struct alazy_cache *cache, int fd, struct alz_wait_event *w, bool words)
 {
-	struct alz_wait_event w;
-	struct alz_got got;
 	int err = -EBADF;
 
 	if (alz_attached(cache))
-		err = cache->backend->read_wait(cache, fd, &w);
+		err = cache->backend->read_wait(cache, fd, w);
+	if (!err && (w->event.result == ASYNCLAZY_RESULT_WOKEN) != words)
+		err = -EBADF;
 	switch (err) {
 	case 0:
-		/* what it brings stays until the descriptor is closed */
-		err = alz_event_got(cache, &w.event, w.detail, &got);
-		if (err)
-			return err == ALZ_MISS ? alz_error_backend(-EIO) : err;
-		alz_answer_event(answer, cache, &w.event, &got);
 		return 0;
 	case -EAGAIN:
 		return alz_error(err, "the wait goes on: poll the descriptor until it is readable");
 	case -EOWNERDEAD:
 		return alz_error(err, "the wait behind descriptor %d is of another process, or its "
-				 "cache is closed: claim again", fd);
+				 "cache is closed: wait again", fd);
 	default:
-		return alz_error(err, "descriptor %d is no wait of this cache: give the one that "
-				 "alazy_claim() made with ALAZY_CLAIM_FD", fd);
+		return alz_error(err, "descriptor %d is no wait of this cache for that: give the one "
+				 "that %s made", fd, words ? "alazy_futex_wait_fd()" :
+				 "alazy_claim() with ALAZY_CLAIM_FD");
 	}
+}
+
+ALZ_PUBLIC int alazy_wait_read(struct alazy_cache *cache, int fd,
+			       struct alazy_answer *answer)
+{
+	struct alz_wait_event w;
+	struct alz_got got;
+	int err;
+
+	err = alz_wait_read(cache, fd, &w, false);
+	if (err)
+		return err;
+	/* what it brings stays until the descriptor is closed */
+	err = alz_event_got(cache, &w.event, w.detail, &got);
+	if (err)
+		return err == ALZ_MISS ? alz_error_backend(-EIO) : err;
+	alz_answer_event(answer, cache, &w.event, &got);
+	return 0;
 }

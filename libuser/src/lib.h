@@ -24,6 +24,17 @@
 #define ALZ_PUBLIC __attribute__((visibility("default")))
 
 struct alz_frame;
+struct alz_locks;
+
+/* Words, as the backend has them; all 0: the cache has none. */
+struct alz_words {
+	u64 nr;
+	u32 *words;
+	const u32 *waiting;	/* how many wait for each */
+	u32 *held;		/* the attachment's; NULL: read-only */
+	u32 lock_id;		/* the attachment's */
+	struct alz_locks *locks;	/* lock.c */
+};
 
 struct alazy_cache {
 	struct alz_view view;		/* first: the hit path needs nothing else */
@@ -47,6 +58,8 @@ struct alazy_cache {
 	pthread_mutex_t events_lock;
 	pthread_mutex_t read_lock;
 	struct alz_map *maps;		/* memfds; lock */
+
+	struct alz_words words;
 };
 
 #define ALZ_LINES		64	/* of an attachment: of a page of pins */
@@ -183,6 +196,8 @@ void alz_ticket_fill(struct alazy_ticket *ticket, struct alazy_cache *cache,
 		     u64 id, u64 generation, u32 attempt);
 void alz_answer_event(struct alazy_answer *a, struct alazy_cache *cache,
 		      const struct asynclazy_event *e, struct alz_got *got);
+struct alz_wait_event;
+int alz_wait_read(struct alazy_cache *cache, int fd, struct alz_wait_event *w, bool words);
 
 /* INIT, if the asker can. */
 static inline u32 alz_ask_flags(const struct alz_ask *ask)
@@ -261,8 +276,11 @@ struct alazy_wait {
 	struct alz_got got;		/* what it brought; cache->lock */
 	alazy_done_fn done;		/* of a get, else NULL */
 	alazy_answer_fn answer;		/* of a claim, else NULL */
-	void *ctx;			/* for ->done or ->answer */
-	char key[];
+	alazy_futex_fn futex;		/* of words, or a lock, else NULL */
+	void *ctx;			/* for the one of them */
+	u32 nr_words;			/* constant */
+	int slot;			/* of a lock that is to be taken, or -1 */
+	_Alignas(u64) char key[];	/* of words: their asynclazy_words */
 };
 
 struct alazy_wait *alz_async_new(const struct alz_ask *ask, void *ctx, bool keep_key);
@@ -276,6 +294,8 @@ bool alz_async_idle(struct alazy_wait *wait, struct asynclazy_event *event,
 bool alz_async_alive(struct alazy_wait *wait);
 bool alz_async_owns(struct alazy_wait *wait, u64 ticket);
 bool alz_async_last(struct alazy_wait *wait);
+void alz_async_unlink(struct alazy_wait *wait);
+int alz_cancel_call(struct alazy_cache *cache, u64 cookie);
 int alz_async_cancel(struct alazy_wait *wait);
 void alz_event_drop(struct alazy_cache *cache, const struct asynclazy_event *event,
 		    struct alz_got *got);
@@ -286,6 +306,14 @@ int alz_async_get(const struct alz_ask *ask, int err, struct alz_got *found,
 		  alazy_done_fn done, void *ctx, struct alazy_wait **handle);
 void alz_async_serve(struct alazy_wait *wait, const struct asynclazy_event *event,
 		     const struct alz_got *got);
+
+/* words_async.c */
+void alz_words_serve(struct alazy_wait *wait, const struct asynclazy_event *event);
+int alz_words_cancel(struct alazy_wait *wait);
+
+/* lock.c */
+int alz_locks_new(struct alazy_cache *cache);
+void alz_locks_forked(struct alazy_cache *cache);
 
 /* fork.c */
 extern pthread_mutex_t alz_caches_lock;

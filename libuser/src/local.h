@@ -37,6 +37,7 @@ struct alz_local_client {
 	int nr_waits;			/* size of the array; core.lock */
 	int collected;			/* index in it: see alz_local_waits_collect() */
 	u64 *pins;			/* constant; NULL: STABLE */
+	u32 *held;			/* constant; NULL: no words */
 	bool readonly;
 };
 
@@ -64,6 +65,10 @@ struct alz_local_sleeper *alz_local_sleeper_new(void);
 void alz_local_sleeper_free(struct alz_local_sleeper *s);
 int alz_local_sleep(struct alz_local_client *client, struct alz_local_sleeper *s,
 		    u64 deadline, u32 pin, struct alz_answer *answer);
+
+/* local_words.c */
+int alz_local_word_wait(struct alz_local_client *client, struct asynclazy_wait *w);
+int alz_local_word_wake(struct alz_local_client *client, struct asynclazy_wake *w);
 
 /* local_waitfd.c */
 struct alz_local_wait *alz_local_wait_new(struct alz_waiter **waiter);

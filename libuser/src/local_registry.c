@@ -52,6 +52,7 @@ static int alz_local_core_init(struct alz_local_core *shared,
 		.soft_lease = opts->soft_lease_ns,
 		.hard_lease = opts->hard_lease_ns,
 		.max_inits = opts->max_inits,
+		.words = opts->words,
 		.flags = opts->flags & ALAZY_CACHE_STABLE ? ASYNCLAZY_CREATE_STABLE : 0,
 	};
 	int err;
@@ -127,6 +128,10 @@ void alz_local_attach(struct alz_local_client *client)
 		client->core.pins = client->pins;
 		client->core.nr_pins = ASYNCLAZY_PINS_SIZE / sizeof(u64);
 	}
+	if (client->held) {
+		client->core.held = client->held;
+		client->core.nr_held = ASYNCLAZY_HELD_SIZE / sizeof(u32);
+	}
 	pthread_mutex_init(&client->read_lock, NULL);
 	alz_client_attach(&client->core, &client->shared->core);
 }
@@ -152,11 +157,14 @@ static void alz_local_renew(struct alz_local_client *client)
 		.readonly = client->readonly,
 		/* refs that were inherited are good, and go on being */
 		.pins = client->pins,
+		.held = client->held,
 	};
 
 	/* a thread that is gone may have held it */
 	pthread_mutex_init(&client->read_lock, NULL);
 	alz_local_detach(client);
+	if (client->held)
+		memset(client->held, 0, ASYNCLAZY_HELD_SIZE);
 	*client = fresh;
 	alz_local_attach(client);
 }

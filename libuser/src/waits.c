@@ -81,8 +81,8 @@ int alz_async_add(struct alazy_wait *wait)
 	return err;
 }
 
-/* Under the lock; it is in the table. */
-static void alz_async_unlink(struct alazy_wait *wait)
+/** alz_async_unlink() - under the lock: it is in the table */
+void alz_async_unlink(struct alazy_wait *wait)
 {
 	struct alazy_cache *cache = wait->ask.cache;
 	struct alazy_wait **at = alz_waits_at(cache, wait->cookie);
@@ -105,12 +105,12 @@ void alz_async_drop(struct alazy_wait *wait)
 	free(wait);
 }
 
-static void alz_cancel_call(struct alazy_cache *cache, u64 cookie)
+/** alz_cancel_call() - Return: 0; -ENOENT: its event has been read, or it has none */
+int alz_cancel_call(struct alazy_cache *cache, u64 cookie)
 {
 	struct asynclazy_cancel c = { .size = sizeof(c), .cookie = cookie };
 
-	/* -ENOENT: its event has been read, and will find no wait */
-	alz_call(cache, ASYNCLAZY_IOC_CANCEL, &c);
+	return alz_call(cache, ASYNCLAZY_IOC_CANCEL, &c);
 }
 
 /**
@@ -258,6 +258,8 @@ int alz_async_cancel(struct alazy_wait *wait)
 	u64 cookie = wait->cookie, ticket;
 	bool busy;
 
+	if (wait->futex)
+		return alz_words_cancel(wait);
 	pthread_mutex_lock(&cache->lock);
 	if (wait->ending) {
 		pthread_mutex_unlock(&cache->lock);
