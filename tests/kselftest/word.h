@@ -40,9 +40,13 @@ static inline bool words_await(const struct words *w, int word, __u32 n)
 {
 	__u64 until = alz_now() + ALZ_SOON_MS * ALZ_MSEC;
 
-	while (__atomic_load_n(&w->waiting[word], __ATOMIC_SEQ_CST) != n && alz_now() < until)
+	/* so many it was at some moment: it may be others by now */
+	while (__atomic_load_n(&w->waiting[word], __ATOMIC_SEQ_CST) != n) {
+		if (alz_now() >= until)
+			return false;
 		sched_yield();
-	return __atomic_load_n(&w->waiting[word], __ATOMIC_SEQ_CST) == n;
+	}
+	return true;
 }
 
 static inline int word_wait(int client, const struct asynclazy_word *words, __u32 count,
