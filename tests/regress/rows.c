@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "futex.h"
 #include "rows.h"
 #include "world.h"
 
@@ -42,9 +43,7 @@ static struct caller caller(const struct subject *s, void *obj, int value)
 	return (struct caller){ .s = s, .obj = obj, .make.value = value };
 }
 
-static void verdict(struct verdict *v, bool held, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static void verdict(struct verdict *v, bool held, const char *format, ...)
+void verdict(struct verdict *v, bool held, const char *format, ...)
 {
 	va_list args;
 
@@ -333,16 +332,8 @@ static void failed_is_not_empty(const struct subject *s, void *obj, struct verdi
 #define LAZY(text, fn)	\
 	{ .name = "lazy: " text, .ancestor = &ancestor_lazy, .ours = &our_lazy, .run = (fn) }
 
-/*
- * The ancestor of these: a u32 in shared memory, and an eventfd of the process
- * that its event loop watches. To wait: if the word has the expected value,
- * futex(WAIT) in the calling thread; then, in any case, until the eventfd is
- * readable, which nobody ever reads. To wake n: futex(WAKE) with n as an int,
- * for which the kernel takes 0 and negative numbers as 1; then a write to the
- * caller's own eventfd. To drop it: the number is closed, and only then does the
- * loop forget it.
- */
-#define FUTEX(text)	{ .name = "AsyncFutex: " text, .later = "AsyncFutex comes later" }
+#define FUTEX(text, fn)	\
+	{ .name = "AsyncFutex: " text, .ancestor = &ancestor_futex.base, .ours = &our_futex.base, .run = (fn) }
 
 const struct row rows[] = {
 	MAP("success is not reported as failure when the init ends first",
@@ -368,13 +359,13 @@ const struct row rows[] = {
 	     cancelled_with_a_waiter),
 	LAZY("failed and empty can be told apart",
 	     failed_is_not_empty),
-	FUTEX("waiting does not block the executor"),
-	FUTEX("a wait on a value that differs already returns at once"),
-	FUTEX("a wake reaches other processes"),
-	FUTEX("wake(u32::MAX) wakes all"),
-	FUTEX("wake(0) wakes none"),
-	FUTEX("wake(1) releases one"),
-	FUTEX("closing under reuse leaves another's descriptor alone"),
+	FUTEX("waiting does not block the executor", futex_does_not_block),
+	FUTEX("a wait on a value that differs already returns at once", futex_differs),
+	FUTEX("a wake reaches other processes", futex_elsewhere),
+	FUTEX("wake(u32::MAX) wakes all", futex_wakes_all),
+	FUTEX("wake(0) wakes none", futex_wakes_none),
+	FUTEX("wake(1) releases one", futex_wakes_one),
+	FUTEX("closing under reuse leaves another's descriptor alone", futex_closes),
 };
 
 const unsigned int nr_rows = ARRAY_SIZE(rows);

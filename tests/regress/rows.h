@@ -14,13 +14,14 @@ struct verdict {
 	char did[160];
 };
 
+void verdict(struct verdict *v, bool held, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
 struct row {
 	const char *name;
 	const struct subject *ancestor;
 	const struct subject *ours;
 	void (*run)(const struct subject *s, void *obj, struct verdict *v);
-	const char *ours_later;	/* why ours is not asked yet, NULL if it is */
-	const char *later;	/* why the row is empty yet */
 };
 
 extern const struct row rows[];

@@ -22,7 +22,8 @@
 #define POINT_STARTED	2	/* the initialiser is on its way; not registered yet */
 #define POINT_TOLD	3	/* the initialiser has told its result to who waits */
 #define POINT_LOST	4	/* the initialiser has ended nothing, and is gone */
-#define POINTS		5
+#define POINT_CLOSED	5	/* a descriptor is closed, and its number free */
+#define POINTS		6
 
 /* A row begins: no points, no actor but the caller. It ends with actors_settle(0). */
 void world_begin(void);
