@@ -2,7 +2,8 @@
 /*
  * Row L1: hits make no system call. A child warms up, then asks the kernel to
  * kill it at any system call but exit, and reads 1,000,000 hits by key and as
- * many of one ALazy value. The same program on both backends.
+ * many of one ALazy value. The same program on both backends. And the same of words
+ * and locks, where nobody waits.
  *
  * With the arguments KEY-HITS LAZY-HITS it only reads as many, so that somebody
  * outside can count.
@@ -95,9 +96,32 @@ static int forbid_system_calls(void)
 	return 0;
 }
 
+/* Counts, wakes and locks. The number of wrong answers. */
+static unsigned long use_words(struct warm *w, unsigned long n)
+{
+	uint32_t *word = alazy_word(w->cache, 0), *lock = alazy_word(w->cache, 1);
+	uint64_t *counter = (uint64_t *)alazy_word(w->cache, 2);
+	unsigned long i, bad = 0;
+
+	for (i = 0; i < n; i++) {
+		__atomic_store_n(word, i + 1, __ATOMIC_RELEASE);
+		bad += alazy_futex_wake(w->cache, word, 1) != 0;
+		bad += alazy_futex_wait(w->cache, word, i, 0) != -EAGAIN;
+		bad += alazy_counter_add(w->cache, counter, 1, NULL) != 0;
+		bad += alazy_counter_wait(w->cache, counter, i, 0, NULL) != 0;
+		bad += alazy_lock(w->cache, lock, 0) != 0;
+		bad += alazy_unlock(w->cache, lock) != 0;
+		bad += alazy_trylock(w->cache, lock) != 0;
+		bad += alazy_unlock(w->cache, lock) != 0;
+	}
+	return bad;
+}
+
 struct forbidden {
 	unsigned long by_key;
 	unsigned long by_lazy;
+	unsigned long words;
+	bool stray_wait;
 	bool stray_call;
 	bool stray_miss;
 };
@@ -119,7 +143,10 @@ static int read_forbidden(void *arg)
 		syscall(SYS_getppid);
 	if (f->stray_miss)
 		bad += get_int(w.cache, "miss", make_int, &get) != 0;
+	if (f->stray_wait)
+		bad += alazy_futex_wait(w.cache, alazy_word(w.cache, 0), 0, 1) != -ETIMEDOUT;
 	bad += read_hits(&w, f->by_key, f->by_lazy);
+	bad += use_words(&w, f->words);
 	syscall(SYS_exit_group, bad ? 2 : 0);
 	return 2;
 }
@@ -156,6 +183,24 @@ TEST(l1_a_million_hits_of_a_lazy_make_no_system_call)
 	check_eq(reap(start_child(read_forbidden, &f)), 0);
 }
 
+TEST(the_detector_sees_a_wait_on_the_kernel_backend)
+{
+	struct forbidden f = { .stray_wait = true };
+
+	if (!on_kernel()) {
+		print_message("# a wait of the local backend that is over needs no system call\n");
+		skip();
+	}
+	check_eq(reap(start_child(read_forbidden, &f)), 128 + SIGSYS);
+}
+
+TEST(words_and_locks_that_nobody_waits_for_make_no_system_call)
+{
+	struct forbidden f = { .words = 1000000 };
+
+	check_eq(reap(start_child(read_forbidden, &f)), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +208,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(l1_the_detector_sees_a_miss_on_the_kernel_backend),
 		cmocka_unit_test(l1_a_million_hits_by_key_make_no_system_call),
 		cmocka_unit_test(l1_a_million_hits_of_a_lazy_make_no_system_call),
+		cmocka_unit_test(the_detector_sees_a_wait_on_the_kernel_backend),
+		cmocka_unit_test(words_and_locks_that_nobody_waits_for_make_no_system_call),
 	};
 	struct warm w = { 0 };
 
