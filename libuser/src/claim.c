@@ -486,7 +486,7 @@ int alz_wait_read(struct alazy_cache *cache, int fd, struct alz_wait_event *w, b
 ALZ_PUBLIC int alazy_wait_read(struct alazy_cache *cache, int fd,
 			       struct alazy_answer *answer)
 {
-	struct alz_wait_event w;
+	struct alz_wait_event w = { 0 };
 	struct alz_got got;
 	int err;
 

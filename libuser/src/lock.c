@@ -141,7 +141,7 @@ int alz_lock_died(void)
 /* A lock is one of the cache's own words, and of this attachment. */
 static int alz_lock_check(struct alazy_cache *cache, const u32 *word, u64 *index)
 {
-	struct asynclazy_word w;
+	struct asynclazy_word w = { 0 };
 	int err;
 
 	if (!cache)
@@ -205,7 +205,7 @@ static int alz_lock_end(struct alazy_cache *cache, int err)
 
 ALZ_PUBLIC int alazy_lock(struct alazy_cache *cache, uint32_t *word, uint64_t deadline_ns)
 {
-	u64 index;
+	u64 index = 0;
 	int slot;
 	int err;
 
@@ -224,7 +224,7 @@ ALZ_PUBLIC int alazy_lock(struct alazy_cache *cache, uint32_t *word, uint64_t de
 ALZ_PUBLIC int alazy_trylock(struct alazy_cache *cache, uint32_t *word)
 {
 	u32 value;
-	u64 index;
+	u64 index = 0;
 	int slot;
 	int err;
 
@@ -268,7 +268,7 @@ ALZ_PUBLIC int alazy_lock_async(struct alazy_cache *cache, uint32_t *word, alazy
 
 ALZ_PUBLIC int alazy_unlock(struct alazy_cache *cache, uint32_t *word)
 {
-	u64 index;
+	u64 index = 0;
 	int err;
 
 	err = alz_lock_check(cache, word, &index);

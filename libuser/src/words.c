@@ -177,7 +177,7 @@ ALZ_PUBLIC int alazy_futex_wait_fd(struct alazy_cache *cache, const struct alazy
 
 ALZ_PUBLIC int alazy_futex_wait_read(struct alazy_cache *cache, int fd, size_t *index)
 {
-	struct alz_wait_event w;
+	struct alz_wait_event w = { 0 };
 	int err;
 
 	if (!cache)
@@ -219,7 +219,7 @@ int alz_words_wake(struct alazy_cache *cache, const struct asynclazy_word *w, u3
 
 ALZ_PUBLIC int alazy_futex_wake(struct alazy_cache *cache, const uint32_t *word, uint32_t n)
 {
-	struct asynclazy_word w;
+	struct asynclazy_word w = { 0 };
 	int woken;
 
 	if (!cache)

@@ -134,9 +134,11 @@ static bool alz_words_idle(struct alazy_wait *wait, u32 *index)
 	cancelled = wait->cancelled;
 	*index = wait->event.attempt;
 	pthread_mutex_unlock(&cache->lock);
-	if (!has_event && cancelled)
+	if (has_event)
+		return true;
+	if (cancelled)
 		alz_words_take_back(wait);
-	return has_event;
+	return false;
 }
 
 /* Woken: on until it has ended, or has nothing to do. */

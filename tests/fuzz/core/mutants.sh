@@ -161,6 +161,21 @@ mutant held-for-ever lease.c 's/alz_admit_held\(cache, f\)/(void)0/'
 mutant turn-is-skipped admit.c '/^void alz_admit\(/,/^}/ s/alz_admits\(cache\)/false/'
 mutant breaker-ignored claim.c \
 	'/^static bool alz_claim_none/,/^}/ s/if \(answer->detail_size\)/if (0)/'
+mutant newest-waiter-first word.c \
+	'/^static void alz_word_wake_one/,/^}/ s/word->waiters\.next/word->waiters.prev/'
+mutant untold-wake-lost word.c '/^void alz_word_leave/,/^}/ s/if \(untold\)/if (0)/'
+mutant told-wake-goes-on word.c 's/w->woken && !w->reported/w->woken/'
+mutant other-words-wait-on word.c \
+	'/^static void alz_word_woken/,/^}/ s/\t\talz_word_unqueue\(cache, &entries\[i\]\);/\t\tif (\&entries[i] == e) &/'
+mutant word-not-looked-at-again word.c \
+	'/^static int alz_word_try/,/^}/ s/err = alz_words_look\(cache, q, changed\);/err = 0;/'
+mutant waiting-not-counted word.c \
+	'/^static void alz_word_unqueue/,/^}/ s/alz_word_count\(cache, e->word, -1\);/;/'
+mutant words-quota-of-one word.c 's/client->nr_waits \+ q->count >/client->nr_waits + 1 >/'
+mutant words-file-not-put word.c 's/if \(word->file\)/if (0)/'
+mutant spare-words-leak word.c 's/\talz_word_spares_free\(&spares\);/;/'
+mutant dead-holders-lock-is-free lock.c 's/value, ASYNCLAZY_LOCK_DIED\)/value, 0)/'
+mutant heir-of-the-dead-sleeps lock.c 's/if \(!\(value & ASYNCLAZY_LOCK_OWNER\)\)/if (0)/'
 mutant need-outlives-its-flight flight.c 's/\talz_need_end\(f\);//'
 
 echo "# figure: mutants found $((total - lost))"

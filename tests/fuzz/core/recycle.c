@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * What two unit tests do at random, under libFuzzer: the operations and the model of
+ * What three unit tests do at random, under libFuzzer: the operations and the model of
  * core_recycle_random, on caches that recycle, and those of core_flights_random, with
- * leases, admission, back-off and refresh. The input is what they draw their numbers
- * from; its first byte says which it is.
+ * leases, admission, back-off and refresh; and of core_words_random, with words and
+ * locks. The input is what they draw their numbers from; its first byte says which it
+ * is.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core_flights_util.h"
 #include "core_model_util.h"
+#include "core_words_util.h"
 #include "recycle.h"
 
 static const u8 *input;
@@ -42,6 +44,8 @@ void recycle_run(const u8 *data, size_t size)
 	random_ended = false;
 	if (which & 1)
 		flights_run(flights_geometries[which / 2 % FLIGHTS_GEOMETRIES], 100000);
+	else if (which & 2)
+		words_run(100000);
 	else
 		model_run(100000);
 	if (check_failures()) {
