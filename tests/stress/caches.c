@@ -60,6 +60,7 @@ static bool cache_make(unsigned int i)
 		.stale_ttl = i ? 10 * ALZ_SEC : 0,
 		.soft_lease = i ? 30 * ALZ_MSEC : 0,
 		.hard_lease = i ? 60 * ALZ_MSEC : 0,
+		.words = 64,
 	};
 	char name[64];
 	__u32 book = 0;

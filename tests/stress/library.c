@@ -431,6 +431,7 @@ static void library_forget(const struct view *v)
 			close(asks[i].fd);
 		ask_free(&asks[i]);
 	}
+	library_words_forget(v);
 }
 
 static void library_close(struct view *v)
@@ -491,6 +492,8 @@ static void library_step(struct view *v)
 
 		phase(self.nr_held ? PHASE_LIB_MAKE : PHASE_THINK);
 		nanosleep(&t, NULL);
+	} else if (what < 8) {
+		library_words(v);
 	} else if (what < 35) {
 		library_get(v, key);
 	} else if (what < 50) {
@@ -523,6 +526,7 @@ static void library_step(struct view *v)
 
 static void library_calm(void)
 {
+	library_words_calm();
 	while (self.nr_held || self.me->waits) {
 		while (self.nr_held)
 			ticket_end(self.nr_held - 1, true);

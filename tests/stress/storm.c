@@ -201,6 +201,10 @@ static void report_kills(void)
 	result(flights || kills.done < PHASES_KILLS,
 	       "tickets are for refreshes, revoked, extended and not taken, and keys are broken",
 	       flights || kills.done >= PHASES_KILLS ? NULL : "too few kills to ask for it");
+	result((t->locks && t->heirs) || kills.done < PHASES_KILLS || !storm->library,
+	       "locks are taken, and left by the dead",
+	       kills.done >= PHASES_KILLS && storm->library ? NULL :
+	       "too few kills to ask for it");
 	result(all || kills.done < PHASES_KILLS, "a kill in every phase",
 	       all || kills.done >= PHASES_KILLS ? NULL : "too few kills to ask for it");
 }
@@ -227,6 +231,7 @@ static void report_totals(void)
 	       t->values_read, t->bytes_read >> 20, t->errors_read, t->lost);
 	printf("# operations %llu, events %llu, waits ended %llu, sets %llu, copies that could be cut %llu\n",
 	       operations(), t->events, t->waits_ended, t->sets, t->cuts);
+	printf("# locks %llu, of them left by the dead %llu\n", t->locks, t->heirs);
 	printf("# refreshes %llu, revoked %llu, not taken in time %llu, extended %llu, broken %llu\n",
 	       t->refreshes, t->revoked, t->unaccepted, t->extends, t->broken);
 	printf("# evicted %llu, reinserted %llu, pins kept %llu; memfds published %llu, mapped %llu; not kept %llu\n",

@@ -10,6 +10,7 @@
  *   value.c    values that can be recognised   tickets.c  ending a flight
  *   copy.c     a publish that can be cut       leaks.c    what is left at the end
  *   records.c  what a record, a pin or a memfd leads to
+ *   library_many.c   gets of many keys        library_words.c  words and locks
  *
  * Everything that outlives a worker is in one shared mapping, struct storm.
  */
@@ -72,6 +73,10 @@
 	X(LIB_DISPATCH, "library: poll and dispatch")			\
 	X(LIB_CANCEL, "library: cancel")				\
 	X(LIB_STORE, "library: set, invalidate or clear")		\
+	X(LIB_LOCK, "library: locking")					\
+	X(LIB_LOCKED, "library: with a lock")				\
+	X(LIB_WORD, "library: waiting for words")			\
+	X(LIB_WAKE, "library: waking")					\
 	X(LIB_CLOSE, "library: closing")				\
 	X(LIB_FORK, "library: forking")
 
@@ -146,6 +151,7 @@ struct totals {
 	_Atomic __u64 nospace, values_read, errors_read, lost, events, waits_ended;
 	_Atomic __u64 sets, cuts, bytes_read;
 	_Atomic __u64 memfds, memfds_read, unkept, pins_kept;
+	_Atomic __u64 locks, heirs;
 	/* of caches that are gone */
 	_Atomic __u64 evictions, reinsertions;
 	_Atomic __u64 refreshes, revoked, unaccepted, broken, extends;
@@ -326,6 +332,9 @@ void library_value(struct view *v, __u32 key, struct alazy_ref *ref, const char 
 void library_error(struct view *v, __u32 key, int err, const char *text, size_t size,
 		   const char *how);
 void library_many(struct view *v, bool patient);
+void library_words(struct view *v);
+void library_words_calm(void);
+void library_words_forget(const struct view *v);
 void library_run(void) __attribute__((noreturn));
 
 /* killer.c */
