@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 # Checks the models exhaustively, and that each fails when what it is about is
 # taken away:
-#   flight, refresh, publish, pin	in Promela, with spin
+#   flight, refresh, word, publish, pin	in Promela, with spin
 #   explore			the core's real code, by our own explorer
 #   publish, pin .litmus	with herd7, which Debian has not; skipped without
 set -u
@@ -13,7 +13,7 @@ build=$(cd "$top" && mkdir -p "${BUILD:-build}/model" && cd "${BUILD:-build}" &&
 full=${ALZ_FULL:-0}
 case ${1-} in
 -h | --help)
-	echo "usage: [ALZ_FULL=1] tests/model/run.sh [flight|refresh|publish|pin|explore|litmus]..."
+	echo "usage: [ALZ_FULL=1] tests/model/run.sh [flight|refresh|word|publish|pin|explore|litmus]..."
 	exit 0
 	;;
 esac
@@ -179,6 +179,24 @@ refresh() {
 	holds refresh "refresh: 3 clients, 9 acts" -DACTS=9 -DTICKETS=4
 }
 
+word() {
+	local v
+
+	pan_flags+=(-DCOLLAPSE)
+	holds word "word: a lock of 3 clients, 2 rounds, a death" -DDEATHS=1
+	holds word "word: 3 clients, 2 deaths" -DROUNDS=1
+	covered word word-DDEATHS=1 word-DROUNDS=1
+	for v in NO_RECHECK NO_WAITER_FENCE NO_WAKER_FENCE TIMEOUT_WINS HELD_LATE CLEAR_FIRST \
+		NO_HEIR DEATH_SILENT; do
+		breaks word "word: -D$v is found" "-D$v"
+	done
+	if [ "$full" = 1 ]; then
+		holds word "word: 3 clients, 2 rounds, 2 deaths"
+		holds word "word: 4 clients" -DPROCS=4 -DROUNDS=1 -DDEATHS=1
+	fi
+	pan_flags=("${pan_safety[@]}")
+}
+
 publish() {
 	holds publish "K5 a reader of a terminal state sees its record"
 	breaks publish "K5 without the store-release it does not" -DNO_RELEASE
@@ -284,7 +302,7 @@ litmus() {
 }
 
 echo "TAP version 13"
-for p in publish pin flight refresh explore litmus; do
+for p in publish pin word flight refresh explore litmus; do
 	part $p && $p
 done
 echo "# figure: model states $all_states"
