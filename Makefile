@@ -23,11 +23,13 @@ VM := tools/vm/run
 all: lib tools modules
 
 include libuser/build.mk
+include libuser/examples/build.mk
 include tools/alazy/build.mk
 include tools/demo/build.mk
 include tools/bench/build.mk
 include tools/policy/build.mk
 include tests/unit/build.mk
+include tests/patterns/build.mk
 include tests/tools/build.mk
 include tests/regress/build.mk
 include tests/model/build.mk

@@ -77,9 +77,10 @@ lib-asan: $(BUILD)/lib-asan/libasynclazy.a
 lib-tsan: $(BUILD)/lib-tsan/libasynclazy.a
 
 install-lib: lib
-	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig \
+	install -d $(DESTDIR)$(INCLUDEDIR)/asynclazy $(DESTDIR)$(LIBDIR)/pkgconfig \
 		$(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man7
 	install -m 644 libuser/include/asynclazy.h $(DESTDIR)$(INCLUDEDIR)
+	install -m 644 libuser/adapters/asynclazy/*.h $(DESTDIR)$(INCLUDEDIR)/asynclazy
 	install -m 644 $(BUILD)/lib/libasynclazy.a $(DESTDIR)$(LIBDIR)
 	install -m 755 $(BUILD)/lib/$(LIB_SONAME) $(DESTDIR)$(LIBDIR)
 	ln -sf $(LIB_SONAME) $(DESTDIR)$(LIBDIR)/libasynclazy.so

@@ -56,7 +56,7 @@ trap 'rm -rf "$work"' EXIT
 # whatever their makefiles make; those on the kernel's harness, which only gcc
 # understands.
 targets=(lib "$build/bin/alazy" "$build/bin/asynclazy-demo" "$build/bin/asynclazy-bench"
-	"$build/bin/policy")
+	"$build/bin/policy" examples)
 targets_harness=(kselftest fault)
 mapfile -t targets_tests < <(echo unit-plain
 	sed -n 's/^\.PHONY: *//p' tests/*/build.mk tests/*/*/build.mk | tr ' ' '\n' |
