@@ -19,7 +19,7 @@ static void watch(int epoll, int fd)
 
 int main(int argc, char **argv)
 {
-	struct itimerspec tick = { .it_value.tv_nsec = TICK_MS * 1000000L };
+	struct itimerspec tick = { .it_value.tv_nsec = TICK_MS * 1000000 };
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 	struct epoll_event ev[8];

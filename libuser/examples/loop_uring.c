@@ -6,9 +6,10 @@
 
 int main(int argc, char **argv)
 {
-	struct __kernel_timespec tick = { .tv_nsec = TICK_MS * 1000000L };
+	struct __kernel_timespec tick = { .tv_nsec = TICK_MS * 1000000 };
 	struct alazy_uring cache;
-	struct io_uring_cqe *cqe;
+	struct io_uring_cqe *cqe = NULL;
+	struct io_uring_sqe *timer;
 	struct io_uring ring;
 	struct waits w;
 	int err;
@@ -20,7 +21,10 @@ int main(int argc, char **argv)
 		return 77;	/* this system does not let us */
 	}
 	err = alazy_uring_arm(&cache, &ring, w.cache);
-	io_uring_prep_timeout(io_uring_get_sqe(&ring), &tick, 0, 0);
+	timer = io_uring_get_sqe(&ring);
+	if (!timer)
+		return 1;	/* there is room for sixteen */
+	io_uring_prep_timeout(timer, &tick, 0, 0);
 	while (!err && !waits_done(&w)) {
 		err = io_uring_submit_and_wait(&ring, 1);
 		if (err >= 0)

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#define TICK_MS	100	/* after which the loop's timer is to call waits_tick() */
+#define TICK_MS	100UL	/* after which the loop's timer is to call waits_tick() */
 
 struct waits {
 	struct alazy_cache *cache;

@@ -35,5 +35,6 @@ void bench_stores(int runs);
 void bench_recycle(int runs);
 void bench_wakes(int runs);
 void bench_death(int runs);
+void bench_waiters(int runs);
 
 #endif

@@ -8,7 +8,7 @@
 #include "bench.h"
 
 static const char usage[] =
-	"usage: asynclazy-bench [--runs N] [hits|stores|recycle|wakes|death]...\n"
+	"usage: asynclazy-bench [--runs N] [hits|stores|recycle|wakes|death|waiters]...\n"
 	"\n"
 	"Prints nanoseconds of one operation, on the backend that ALAZY_BACKEND\n"
 	"names (kernel or local), beside peers measured in the same run.\n"
@@ -23,6 +23,7 @@ static const struct {
 	{ "recycle", bench_recycle },
 	{ "wakes", bench_wakes },
 	{ "death", bench_death },
+	{ "waiters", bench_waiters },
 };
 
 #define GROUPS	(sizeof(groups) / sizeof(groups[0]))
