@@ -61,6 +61,29 @@ static unsigned long read_hits(struct warm *w, unsigned long by_key,
 	return bad;
 }
 
+/* Counts, wakes and locks. The number of wrong answers. */
+static unsigned long use_words(struct warm *w, unsigned long n)
+{
+	uint32_t *word = alazy_word(w->cache, 0), *lock = alazy_word(w->cache, 1);
+	uint64_t *counter = (uint64_t *)alazy_word(w->cache, 2);
+	unsigned long i, bad = 0;
+	uint64_t seen;
+
+	for (i = 0; i < n; i++) {
+		seen = alazy_counter_read(counter);
+		__atomic_store_n(word, i + 1, __ATOMIC_RELEASE);
+		bad += alazy_futex_wake(w->cache, word, 1) != 0;
+		bad += alazy_futex_wait(w->cache, word, i, 0) != -EAGAIN;
+		bad += alazy_counter_add(w->cache, counter, 1, NULL) != 0;
+		bad += alazy_counter_wait(w->cache, counter, seen, 0, NULL) != 0;
+		bad += alazy_lock(w->cache, lock, 0) != 0;
+		bad += alazy_unlock(w->cache, lock) != 0;
+		bad += alazy_trylock(w->cache, lock) != 0;
+		bad += alazy_unlock(w->cache, lock) != 0;
+	}
+	return bad;
+}
+
 static void warm_up(struct warm *w)
 {
 	unsigned int key;
@@ -77,6 +100,7 @@ static void warm_up(struct warm *w)
 					 sizeof(value), 0), 0);
 	}
 	check_eq(read_hits(w, KEYS, 2), 0);
+	check_eq(use_words(w, 2), 0);
 }
 
 static int forbid_system_calls(void)
@@ -94,27 +118,6 @@ static int forbid_system_calls(void)
 	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
 		return -errno;
 	return 0;
-}
-
-/* Counts, wakes and locks. The number of wrong answers. */
-static unsigned long use_words(struct warm *w, unsigned long n)
-{
-	uint32_t *word = alazy_word(w->cache, 0), *lock = alazy_word(w->cache, 1);
-	uint64_t *counter = (uint64_t *)alazy_word(w->cache, 2);
-	unsigned long i, bad = 0;
-
-	for (i = 0; i < n; i++) {
-		__atomic_store_n(word, i + 1, __ATOMIC_RELEASE);
-		bad += alazy_futex_wake(w->cache, word, 1) != 0;
-		bad += alazy_futex_wait(w->cache, word, i, 0) != -EAGAIN;
-		bad += alazy_counter_add(w->cache, counter, 1, NULL) != 0;
-		bad += alazy_counter_wait(w->cache, counter, i, 0, NULL) != 0;
-		bad += alazy_lock(w->cache, lock, 0) != 0;
-		bad += alazy_unlock(w->cache, lock) != 0;
-		bad += alazy_trylock(w->cache, lock) != 0;
-		bad += alazy_unlock(w->cache, lock) != 0;
-	}
-	return bad;
 }
 
 struct forbidden {
