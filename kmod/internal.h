@@ -109,6 +109,7 @@ struct file *alz_process_attach(struct alz_shared *shared, fmode_t access);
 u32 alz_process_lock_id(const struct file *file);
 void alz_process_flush(void);
 int alz_process_check(const struct alz_process *process);
+long alz_process_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
 /* pages.c: memory, of huge pages if it is large enough */
 static inline bool alz_pages_joined(u64 size)
@@ -154,6 +155,9 @@ int alz_call_extend(struct alz_call *call);
 int alz_call_flight(struct alz_call *call);
 int alz_call_wait(struct alz_call *call);
 int alz_call_wake(struct alz_call *call);
+
+/* call_batch.c */
+int alz_call_batch(struct alz_call *call);
 
 /* memfd.c: values in sealed memfds */
 struct alz_blob *alz_memfd_blob(int fd, u64 size);

@@ -217,9 +217,11 @@ static const struct alz_call_entry alz_process_calls[] = {
 	ALZ_CALL(ASYNCLAZY_IOC_EXPIRE, asynclazy_expire, reserved, alz_call_expire),
 	ALZ_CALL(ASYNCLAZY_IOC_WAIT, asynclazy_wait, reserved, alz_call_wait),
 	ALZ_CALL(ASYNCLAZY_IOC_WAKE, asynclazy_wake, reserved, alz_call_wake),
+	ALZ_CALL(ASYNCLAZY_IOC_BATCH, asynclazy_batch, reserved, alz_call_batch),
 };
 
-static long alz_process_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+/** alz_process_ioctl() - a call of a client; also those that BATCH makes */
+long alz_process_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	int err = alz_process_check(file->private_data);
 

@@ -174,6 +174,26 @@ static bool read_on(const struct watched *w)
 	       (c->flags & ASYNCLAZY_CLAIM_INIT) && c->out_result == ASYNCLAZY_RESULT_HIT;
 }
 
+/*
+ * One of the calls of a BATCH got the fault: it is made again by itself, as its caller
+ * would. Return: whether there was one.
+ */
+static bool one_again(const struct watched *w, int wanted)
+{
+	const struct asynclazy_batch *b = w->arg;
+	struct asynclazy_call *at = (struct asynclazy_call *)(uintptr_t)b->calls;
+	__u32 i;
+
+	for (i = 0; i < b->out_done; i++) {
+		if (at[i].out_error != wanted)
+			continue;
+		at[i].out_error = __real_ioctl(w->fd, at[i].cmd,
+					       (void *)(uintptr_t)at[i].arg) ? errno : 0;
+		return true;
+	}
+	return false;
+}
+
 static bool fault_shows(const struct watched *w, enum fault_kind kind, __u32 ordinal, int err)
 {
 	if (kind == FAULT_MEMORY)
@@ -195,6 +215,11 @@ static long injected(const struct watched *w, long result)
 		wanted = err;
 
 	mine = false;
+	if (!err && r->kind == FAULT_MEMORY && r->mode == FAULT_AGAIN &&
+	    FAULT_NR(w->id) == _IOC_NR(ASYNCLAZY_IOC_BATCH)) {
+		r->again = one_again(w, wanted);
+		err = r->again ? wanted : 0;
+	}
 	r->id = w->id;
 	r->err = err;
 	r->shows = fault_shows(w, r->kind, r->place, err);
@@ -204,6 +229,8 @@ static long injected(const struct watched *w, long result)
 		r->visit = cache < 0 ? 1 : fault_visit(cache, &r->visit_step);
 		die_here();
 	}
+	if (r->again)
+		return result;
 	if ((err == wanted && FAULT_NR(w->id) != FAULT_RING) || (!err && read_on(w))) {
 		r->again = true;
 		return w->make(w);

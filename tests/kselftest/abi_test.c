@@ -26,6 +26,7 @@ FIXTURE(abi) {
 	char key[32];
 	char text[ASYNCLAZY_DETAIL_MAX];
 	struct asynclazy_word word;
+	struct asynclazy_call call;
 	int out_fd;		/* that the last call made, to be closed */
 };
 
@@ -219,6 +220,16 @@ static int prepare_wake(FIXTURE_DATA(abi) *self, void *arg)
 	return 0;
 }
 
+static int prepare_batch(FIXTURE_DATA(abi) *self, void *arg)
+{
+	struct asynclazy_batch *b = arg;
+
+	self->call = (struct asynclazy_call){ 0, 0, 0 };
+	b->calls = (uintptr_t)&self->call;
+	b->count = 1;
+	return 0;
+}
+
 static int prepare_memfd(FIXTURE_DATA(abi) *self, void *arg)
 {
 	struct asynclazy_value *v = arg;
@@ -373,6 +384,9 @@ static const struct call calls[] = {
 	{ CALL(WAKE, wake, ASYNCLAZY_WORD_ADDRESS, ON(CLIENT), prepare_wake),
 	  .reserved = { RESERVED(wake, reserved) },
 	  .out = { OUT(wake, out_count) } },
+	{ CALL(BATCH, batch, 0, ON(CLIENT), prepare_batch),
+	  .reserved = { RESERVED(batch, reserved) },
+	  .out = { OUT(batch, out_done) } },
 };
 
 #define MAX_STRUCT 512

@@ -752,6 +752,29 @@ struct asynclazy_wake {
 	__u64 reserved[2];
 };
 
+#define ASYNCLAZY_CALLS_PER_BATCH	4096
+
+/* One call of a BATCH. */
+struct asynclazy_call {
+	__u64 arg;			/* address of its struct */
+	__u32 cmd;			/* its number; not BATCH */
+	__s32 out_error;		/* 0 or a positive errno */
+};
+
+/*
+ * BATCH: make many calls of a client fd, one after the other, each as if it came
+ * alone; one that fails ends nothing. It ends early, between two of them, for a signal,
+ * or at one that cannot be read.
+ */
+struct asynclazy_batch {
+	__u32 size;
+	__u32 flags;			/* 0 */
+	__u64 calls;			/* address of so many asynclazy_call: */
+	__u32 count;			/* 1 to ASYNCLAZY_CALLS_PER_BATCH */
+	__u32 out_done;			/* calls that were made */
+	__u64 reserved[2];
+};
+
 #define ASYNCLAZY_EVENT_DETAIL		(1U << 0)	/* FETCH has a text */
 
 /*
@@ -801,5 +824,6 @@ struct asynclazy_event {
 #define ASYNCLAZY_IOC_EXPIRE		_IO(ASYNCLAZY_IOC_TYPE, 0x4c)
 #define ASYNCLAZY_IOC_WAIT		_IO(ASYNCLAZY_IOC_TYPE, 0x4d)
 #define ASYNCLAZY_IOC_WAKE		_IO(ASYNCLAZY_IOC_TYPE, 0x4e)
+#define ASYNCLAZY_IOC_BATCH		_IO(ASYNCLAZY_IOC_TYPE, 0x4f)
 
 #endif /* _UAPI_LINUX_ASYNCLAZY_H */

@@ -36,6 +36,7 @@ union any {
 	struct asynclazy_expire expire;
 	struct asynclazy_wait wait;
 	struct asynclazy_wake wake;
+	struct asynclazy_batch batch;
 	u8 bytes[SPACE];
 	u64 words[SPACE / 8];
 };
@@ -240,6 +241,34 @@ static u64 words_put(struct run *x)
 	return (uintptr_t)place(x, val(x, T_VPTR), MEM_VALUE, words, i * sizeof(words[0]));
 }
 
+/* Calls in turn: a wait for a key, its cancel, a wake, and whatever comes as a number. */
+static u64 calls_put(struct run *x)
+{
+	struct asynclazy_call calls[130] = { { 0 } };
+	char *at = x->mem + MEM_CALLS;
+	struct asynclazy_claim *claim = (void *)at;
+	struct asynclazy_cancel *cancel = (void *)(at + 512);
+	struct asynclazy_wake *wake = (void *)(at + 1024);
+	const struct { u64 cmd; void *arg; } turn[4] = {
+		{ ASYNCLAZY_IOC_CLAIM, claim }, { ASYNCLAZY_IOC_WAKE, wake },
+		{ val(x, T_CMD), at + 1536 }, { ASYNCLAZY_IOC_CANCEL, cancel },
+	};
+	u64 n = val(x, T_COUNT), i;
+
+	memset(at, 0, 2048);
+	*claim = (struct asynclazy_claim){ .size = sizeof(*claim), .flags = ASYNCLAZY_CLAIM_EVENT };
+	claim->key = key_put(x, &claim->key_size, &claim->hash);
+	claim->cookie = val(x, T_COOKIE);
+	*cancel = (struct asynclazy_cancel){ .size = sizeof(*cancel), .cookie = claim->cookie };
+	*wake = (struct asynclazy_wake){ .size = sizeof(*wake), .count = 1 };
+	wake->word = word_put(x, val(x, T_WORD), &wake->flags);
+	for (i = 0; i < n && i < 130; i++) {
+		calls[i].cmd = turn[i % 4].cmd;
+		calls[i].arg = (uintptr_t)turn[i % 4].arg;
+	}
+	return (uintptr_t)place(x, val(x, T_VPTR), MEM_VALUE, calls, i * sizeof(calls[0]));
+}
+
 /* Fill the struct of a call. Return: its size */
 static u32 fill(struct run *x, union any *a, unsigned long *cmd)
 {
@@ -370,6 +399,10 @@ static u32 fill(struct run *x, union any *a, unsigned long *cmd)
 		a->wake.word = word_put(x, val(x, T_WORD), &a->wake.flags);
 		a->wake.count = val(x, T_PVALUE);
 		DONE(wake);
+	CALL(BATCH, batch);
+		a->batch.calls = calls_put(x);
+		a->batch.count = val(x, T_COUNT);
+		DONE(batch);
 	}
 #undef CALL
 #undef DONE

@@ -361,7 +361,7 @@ void check_errno(const struct run *x, s64 err)
 	};
 	u32 i;
 
-	if (err >= 0 || x->call->nr > C_WAKE)
+	if (err >= 0 || x->call->nr > C_BATCH)
 		return;
 	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (-err == known[i])

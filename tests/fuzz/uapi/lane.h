@@ -127,6 +127,7 @@ struct run {
 #define MEM_KEY		0x2000
 #define MEM_NAME	0x5000
 #define MEM_DETAIL	0x6000
+#define MEM_CALLS	0x7000
 #define MEM_VALUE	0x10000
 #define VALUE_ROOM	0x100000UL
 
