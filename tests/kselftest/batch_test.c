@@ -7,7 +7,7 @@
 #include "remote.h"
 #include "word.h"
 
-#define N	200
+#define N	40
 #define CALL(name, at)	((struct asynclazy_call) {				\
 	(uintptr_t)(at), ASYNCLAZY_IOC_##name, -1 })
 
