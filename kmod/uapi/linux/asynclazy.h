@@ -752,7 +752,7 @@ struct asynclazy_wake {
 	__u64 reserved[2];
 };
 
-#define ASYNCLAZY_CALLS_PER_BATCH	4096
+#define ASYNCLAZY_CALLS_PER_BATCH	4096	/* at most */
 
 /* One call of a BATCH. */
 struct asynclazy_call {
