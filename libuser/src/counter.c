@@ -47,7 +47,7 @@ ALZ_PUBLIC int alazy_counter_add(struct alazy_cache *cache, uint64_t *counter, u
 	if (err)
 		return err;
 	if (cache->flags & ALAZY_CACHE_READONLY)
-		return alz_words_refused(cache, -EACCES);
+		return alz_words_refused(-EACCES);
 	value = __atomic_add_fetch(counter, n, __ATOMIC_SEQ_CST);
 	if (now)
 		*now = value;

@@ -153,7 +153,7 @@ static int alz_lock_check(struct alazy_cache *cache, const u32 *word, u64 *index
 		return alz_error(-EINVAL, "a lock is one of the cache's own words, see "
 				 "alazy_word(): of others nobody can tell when its holder dies");
 	if (cache->flags & ALAZY_CACHE_READONLY)
-		return alz_words_refused(cache, -EACCES);
+		return alz_words_refused(-EACCES);
 	*index = w.word;
 	if (alz_attached(cache))
 		return 0;
@@ -161,9 +161,15 @@ static int alz_lock_check(struct alazy_cache *cache, const u32 *word, u64 *index
 	return err ? alz_error_backend(err) : 0;
 }
 
-static int alz_lock_no_slot(void)
+/* A slot for a lock that is to be taken. Return: it, or a negative errno with its text. */
+static int alz_lock_begin(struct alazy_cache *cache, const u32 *word, u64 *index)
 {
-	return alz_error(-ENOLCK, "this process has %zu locks of the cache, or is about to take "
+	int err = alz_lock_check(cache, word, index);
+	int slot = err ? err : alz_lock_slot_get(cache, *index);
+
+	if (slot != -ENOLCK)
+		return slot;
+	return alz_error(slot, "this process has %zu locks of the cache, or is about to take "
 			 "them: it can have no more at a time", (size_t)ALZ_LOCK_SLOTS);
 }
 
@@ -187,7 +193,7 @@ static int alz_lock_wait(struct alazy_cache *cache, u64 index, int slot, u64 dea
 	}
 }
 
-static int alz_lock_end(struct alazy_cache *cache, int err)
+static int alz_lock_end(int err)
 {
 	switch (err) {
 	case 0:
@@ -199,7 +205,7 @@ static int alz_lock_end(struct alazy_cache *cache, int err)
 	case -ETIMEDOUT:
 		return alz_error(err, "the lock was not free by the deadline");
 	default:
-		return alz_words_refused(cache, err);
+		return alz_words_refused(err);
 	}
 }
 
@@ -209,16 +215,13 @@ ALZ_PUBLIC int alazy_lock(struct alazy_cache *cache, uint32_t *word, uint64_t de
 	int slot;
 	int err;
 
-	err = alz_lock_check(cache, word, &index);
-	if (err)
-		return err;
-	slot = alz_lock_slot_get(cache, index);
+	slot = alz_lock_begin(cache, word, &index);
 	if (slot < 0)
-		return alz_lock_no_slot();
+		return slot;
 	err = alz_lock_wait(cache, index, slot, deadline_ns);
 	if (err && err != -EOWNERDEAD)
 		alz_lock_slot_put(cache, slot);
-	return alz_lock_end(cache, err);
+	return alz_lock_end(err);
 }
 
 ALZ_PUBLIC int alazy_trylock(struct alazy_cache *cache, uint32_t *word)
@@ -228,15 +231,12 @@ ALZ_PUBLIC int alazy_trylock(struct alazy_cache *cache, uint32_t *word)
 	int slot;
 	int err;
 
-	err = alz_lock_check(cache, word, &index);
-	if (err)
-		return err;
-	slot = alz_lock_slot_get(cache, index);
+	slot = alz_lock_begin(cache, word, &index);
 	if (slot < 0)
-		return alz_lock_no_slot();
+		return slot;
 	err = alz_lock_try(cache, index, slot, true, &value);
 	if (err != ALZ_LOCK_BUSY)
-		return alz_lock_end(cache, err);
+		return alz_lock_end(err);
 	alz_lock_slot_put(cache, slot);
 	return alz_error(-EBUSY, "somebody has the lock");
 }
@@ -249,18 +249,15 @@ ALZ_PUBLIC int alazy_lock_async(struct alazy_cache *cache, uint32_t *word, alazy
 	int slot;
 	int ret;
 
-	ret = alz_lock_check(cache, word, &w.word);
-	if (ret)
-		return ret;
 	if (!fn)
 		return alz_error(-EINVAL, "the callback is NULL: nobody would have the lock");
-	slot = alz_lock_slot_get(cache, w.word);
+	slot = alz_lock_begin(cache, word, &w.word);
 	if (slot < 0)
-		return alz_lock_no_slot();
+		return slot;
 	ret = alz_words_async(cache, &w, 1, slot, fn, ctx, wait, &which);
 	if (ret < 0) {
 		alz_lock_slot_put(cache, slot);
-		return alz_words_refused(cache, ret);
+		return alz_words_refused(ret);
 	}
 	alz_ok();
 	return ret;

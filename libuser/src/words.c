@@ -28,8 +28,8 @@ int alz_word_name(const struct alazy_cache *cache, const u32 *word, struct async
 	return 0;
 }
 
-/** alz_words_name() - the same of @n words, with what is expected of them, into @w */
-int alz_words_name(const struct alazy_cache *cache, const struct alazy_futex *words, size_t n,
+/* The same of @n words, with what is expected of them, into @w. */
+static int alz_words_name(const struct alazy_cache *cache, const struct alazy_futex *words, size_t n,
 		   struct asynclazy_word *w)
 {
 	size_t i;
@@ -51,29 +51,39 @@ int alz_words_name(const struct alazy_cache *cache, const struct alazy_futex *wo
 	return 0;
 }
 
-/** alz_words_differ() - whether one is not as expected already: no call has to be made */
-bool alz_words_differ(const struct alazy_futex *words, size_t n, size_t *index)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		if (alz_word_load(words[i].word) == words[i].expected)
-			continue;
-		if (index)
-			*index = i;
-		return true;
-	}
-	return false;
-}
-
 static int alz_words_changed(void)
 {
 	return alz_error(-EAGAIN, "a word has another value than expected: look at it, and wait "
 			 "again if need be");
 }
 
+/**
+ * alz_words_begin() - before a wait for words
+ * @w: @n of them, what a backend calls them
+ * @index: NULL, or on -EAGAIN: which one is not as expected already; no call has to be
+ *	made for that
+ *
+ * Return: 0; -EAGAIN, -EINVAL, with the text.
+ */
+int alz_words_begin(struct alazy_cache *cache, const struct alazy_futex *words, size_t n,
+		    struct asynclazy_word *w, size_t *index)
+{
+	size_t i;
+	int err;
+
+	err = alz_words_name(cache, words, n, w);
+	for (i = 0; !err && i < n; i++) {
+		if (alz_word_load(words[i].word) == words[i].expected)
+			continue;
+		if (index)
+			*index = i;
+		err = alz_words_changed();
+	}
+	return err;
+}
+
 /** alz_words_refused() - a backend has refused a wait or a wake. Return: @err */
-int alz_words_refused(struct alazy_cache *cache, int err)
+int alz_words_refused(int err)
 {
 	switch (err) {
 	case -EAGAIN:
@@ -92,7 +102,7 @@ int alz_words_refused(struct alazy_cache *cache, int err)
 		return alz_error(err, "this process has as many waits as it may (each word counts): "
 				 "cancel some, or raise the module's quota");
 	default:
-		return alz_error_backend(cache ? err : -EINVAL);
+		return alz_error_backend(err);
 	}
 }
 
@@ -127,15 +137,13 @@ ALZ_PUBLIC int alazy_futex_wait_any(struct alazy_cache *cache, const struct alaz
 	u32 which;
 	int err;
 
-	err = alz_words_name(cache, words, n, w);
+	err = alz_words_begin(cache, words, n, w, index);
 	if (err)
 		return err;
-	if (alz_words_differ(words, n, index))
-		return alz_words_changed();
 	err = alz_words_wait(cache, w, n, deadline_ns, &which);
 	if ((!err || err == -EAGAIN) && index)
 		*index = which;
-	return err ? alz_words_refused(cache, err) : alz_ok();
+	return err ? alz_words_refused(err) : alz_ok();
 }
 
 ALZ_PUBLIC int alazy_futex_wait(struct alazy_cache *cache, const uint32_t *word,
@@ -158,14 +166,12 @@ ALZ_PUBLIC int alazy_futex_wait_fd(struct alazy_cache *cache, const struct alazy
 	};
 	int err;
 
-	err = alz_words_name(cache, words, n, w);
+	err = alz_words_begin(cache, words, n, w, index);
 	if (err)
 		return err;
-	if (alz_words_differ(words, n, index))
-		return alz_words_changed();
 	err = alz_call(cache, ASYNCLAZY_IOC_WAIT, &q);
 	if (err)
-		return alz_words_refused(cache, err);
+		return alz_words_refused(err);
 	if (q.out_result == ASYNCLAZY_RESULT_CHANGED) {
 		if (index)
 			*index = q.out_index;
@@ -228,10 +234,10 @@ ALZ_PUBLIC int alazy_futex_wake(struct alazy_cache *cache, const uint32_t *word,
 	if (woken)
 		return woken;
 	if (cache->flags & ALAZY_CACHE_READONLY)
-		return alz_words_refused(cache, -EACCES);
+		return alz_words_refused(-EACCES);
 	woken = n ? alz_words_wake(cache, &w, n) : 0;
 	if (woken < 0)
-		return alz_words_refused(cache, woken);
+		return alz_words_refused(woken);
 	alz_ok();
 	return woken;
 }

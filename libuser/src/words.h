@@ -7,13 +7,12 @@
 
 /* words.c */
 int alz_word_name(const struct alazy_cache *cache, const u32 *word, struct asynclazy_word *w);
-int alz_words_name(const struct alazy_cache *cache, const struct alazy_futex *words, size_t n,
-		   struct asynclazy_word *w);
-bool alz_words_differ(const struct alazy_futex *words, size_t n, size_t *index);
+int alz_words_begin(struct alazy_cache *cache, const struct alazy_futex *words, size_t n,
+		    struct asynclazy_word *w, size_t *index);
 int alz_words_wait(struct alazy_cache *cache, const struct asynclazy_word *w, u32 n,
 		   u64 deadline, u32 *index);
 int alz_words_wake(struct alazy_cache *cache, const struct asynclazy_word *w, u32 n);
-int alz_words_refused(struct alazy_cache *cache, int err);
+int alz_words_refused(int err);
 
 /* words_async.c */
 int alz_words_async(struct alazy_cache *cache, const struct asynclazy_word *w, size_t n,

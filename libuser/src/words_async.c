@@ -152,7 +152,7 @@ static void alz_words_woken(struct alazy_wait *wait, u32 index)
 			if (err == -EOWNERDEAD)
 				alz_lock_died();
 			else if (err)
-				alz_words_refused(wait->ask.cache, err);
+				alz_words_refused(err);
 			alz_words_end(wait, err, index);
 			return;
 		}
@@ -241,15 +241,13 @@ ALZ_PUBLIC int alazy_futex_wait_async(struct alazy_cache *cache, const struct al
 	u32 which;
 	int err;
 
-	err = alz_words_name(cache, words, n, w);
-	if (err)
-		return err;
 	if (!fn)
 		return alz_error(-EINVAL, "the callback is NULL: nobody would learn of the end");
-	if (alz_words_differ(words, n, index))
-		return alz_words_refused(cache, -EAGAIN);
+	err = alz_words_begin(cache, words, n, w, index);
+	if (err)
+		return err;
 	err = alz_words_async(cache, w, n, -1, fn, ctx, wait, &which);
 	if (err == -EAGAIN && index)
 		*index = which;
-	return err ? alz_words_refused(cache, err) : alz_ok();
+	return err ? alz_words_refused(err) : alz_ok();
 }

@@ -34,11 +34,6 @@ static void on_locked(int err, size_t index, void *ctx)
 		check_eq(alazy_unlock(l->cache, l->word), 0);
 }
 
-static uint32_t load(const uint32_t *word)
-{
-	return __atomic_load_n(word, __ATOMIC_SEQ_CST);
-}
-
 TEST(a_lock_is_one_owners_at_a_time)
 {
 	struct alazy_cache *cache = open_cache(0, 0);
@@ -55,7 +50,7 @@ TEST(a_lock_is_one_owners_at_a_time)
 	check_eq(alazy_unlock(cache, word), -EPERM);
 	check_eq(alazy_trylock(cache, word), 0);
 	check_eq(alazy_unlock(cache, word), 0);
-	check_eq(load(word), 0);
+	check_eq(word_load(word), 0);
 
 	/* what an asynchronous one got is no thread's */
 	struct locked l = { .cache = cache, .word = word };
@@ -102,7 +97,7 @@ TEST(threads_exclude_one_another)
 
 	run_threads(4, sum_up, &s);
 	check_eq(total, 4 * s.rounds);
-	check_eq(load(s.word), 0);
+	check_eq(word_load(s.word), 0);
 	check_eq(stats_of(cache).waits_now, 0);
 	alazy_cache_close(cache);
 }
@@ -128,7 +123,7 @@ TEST_IF(processes_exclude_one_another, on_kernel(), "a local cache is of one pro
 	for (i = 0; i < 4; i++)
 		check_eq(reap(pid[i]), 0);
 	check_eq(*total, 4 * s.rounds);
-	check_eq(load(s.word), 0);
+	check_eq(word_load(s.word), 0);
 	share_free(total, sizeof(*total));
 	alazy_cache_close(cache);
 }
@@ -154,7 +149,7 @@ TEST(asynchronous_ones_get_it_one_after_the_other)
 		check_eq(atomic_load(&l[i].calls), 1);
 		check_eq(l[i].err, 0);
 	}
-	check_eq(load(word), 0);
+	check_eq(word_load(word), 0);
 	check_eq(stats_of(cache).waits_now, 0);
 	alazy_cache_close(cache);
 }

@@ -36,16 +36,6 @@ static int wait_async(struct alazy_cache *cache, const uint32_t *word, uint32_t 
 	return alazy_futex_wait_async(cache, &f, 1, on_woken, w, wait, NULL);
 }
 
-static void store(uint32_t *word, uint32_t value)
-{
-	__atomic_store_n(word, value, __ATOMIC_SEQ_CST);
-}
-
-static uint32_t load(const uint32_t *word)
-{
-	return __atomic_load_n(word, __ATOMIC_SEQ_CST);
-}
-
 /* A thread that waits in the call for the word of its wait, which is 0. */
 struct waiter {
 	struct alazy_cache *cache;
@@ -82,14 +72,14 @@ TEST(words_are_shared_by_all_who_have_the_cache)
 
 	check_eq(alazy_words(a), 1024);
 	check(alazy_word(a, 0) && alazy_word(a, 1023) == alazy_word(a, 0) + 1023);
-	check_eq(load(alazy_word(a, 1023)), 0);
-	store(alazy_word(a, 5), 77);
-	check_eq(load(alazy_word(b, 5)), 77);
+	check_eq(word_load(alazy_word(a, 1023)), 0);
+	word_store(alazy_word(a, 5), 77);
+	check_eq(word_load(alazy_word(b, 5)), 77);
 	alazy_cache_close(a);
 	alazy_cache_close(b);
 	/* they stay with the name */
 	a = open_named(name, 0);
-	check_eq(load(alazy_word(a, 5)), 77);
+	check_eq(word_load(alazy_word(a, 5)), 77);
 	alazy_cache_close(a);
 	alazy_cache_unlink(name, 0);
 }
@@ -120,7 +110,7 @@ TEST(another_value_returns_at_once)
 	struct woken got = { 0 };
 	size_t index = 9;
 
-	store(&words[1], 1);
+	word_store(&words[1], 1);
 	for (i = 0; i < n; i++)
 		if (!check_eq(alazy_futex_wait(cache, &words[1], 0, 0), -EAGAIN))
 			break;
@@ -139,33 +129,6 @@ TEST(another_value_returns_at_once)
 	alazy_cache_close(cache);
 }
 
-/* Each waits for the other's answer, @rounds times. */
-struct pong {
-	struct alazy_cache *cache;
-	uint32_t *word;
-	unsigned long rounds;
-};
-
-static int pong_side(struct pong *p, uint32_t mine)
-{
-	unsigned long i;
-
-	for (i = 0; i < p->rounds; i++) {
-		uint32_t value;
-
-		while ((value = load(p->word)) % 2 != mine) {
-			int err = alazy_futex_wait(p->cache, p->word, value, now_ns() + 60 * SEC);
-
-			if (!check(!err || err == -EAGAIN))
-				return 1;
-		}
-		store(p->word, value + 1);
-		if (!check(alazy_futex_wake(p->cache, p->word, 1) >= 0))
-			return 1;
-	}
-	return 0;
-}
-
 static void *pong_thread(void *arg)
 {
 	pong_side(arg, 1);
@@ -180,7 +143,7 @@ TEST(no_change_is_missed_between_threads)
 
 	pong_side(&p, 0);
 	join_thread(thread);
-	check_eq(load(p.word), 2 * p.rounds);
+	check_eq(word_load(p.word), 2 * p.rounds);
 	check_eq(stats_of(cache).waits_now, 0);
 	alazy_cache_close(cache);
 }
@@ -268,7 +231,7 @@ TEST(of_several_words_the_one_that_was_woken_is_told)
 
 	check_eq(alazy_futex_wait_async(cache, f, 2, on_woken, &any, NULL, NULL), 0);
 	check_eq(wait_async(cache, &words[0], 0, &other, NULL), 0);
-	store(&words[1], 1);
+	word_store(&words[1], 1);
 	check_eq(alazy_futex_wake(cache, &words[1], 1), 1);
 	check_eq(alazy_dispatch(cache), 1);
 	check_eq(atomic_load(&any.calls), 1);
@@ -290,12 +253,12 @@ TEST(of_a_batch_each_change_is_told)
 	unsigned int i;
 
 	for (i = 0; i < N; i++) {
-		store(&words[i], 1000);
+		word_store(&words[i], 1000);
 		f[i] = (struct alazy_futex){ .word = &words[i], .expected = 1000 };
 	}
 	/* their sum stays as it is */
-	store(&words[11], 1001);
-	store(&words[50], 999);
+	word_store(&words[11], 1001);
+	word_store(&words[50], 999);
 	alazy_futex_wake(cache, &words[11], 1);
 	alazy_futex_wake(cache, &words[50], 1);
 	for (i = 0; i < 2; i++) {
@@ -303,7 +266,7 @@ TEST(of_a_batch_each_change_is_told)
 
 		check_eq(alazy_futex_wait_any(cache, f, N, 0, &index), -EAGAIN);
 		told |= 1ULL << index;
-		f[index].expected = load(&words[index]);
+		f[index].expected = word_load(&words[index]);
 	}
 	check_eq(told, 1ULL << 11 | 1ULL << 50);
 	check_eq(alazy_futex_wait_any(cache, f, N, now_ns() + MSEC, NULL), -ETIMEDOUT);
@@ -444,7 +407,7 @@ TEST(any_word_of_this_process_can_be_waited_for)
 	assert_non_null(words);
 	check_eq(wait_async(cache, &words[0], 0, &got, NULL), 0);
 	check_eq(wait_async(cache, &words[1], 0, &other, NULL), 0);
-	store(&words[0], 1);
+	word_store(&words[0], 1);
 	check_eq(alazy_futex_wake(cache, &words[0], INT_MAX), 1);
 	check_eq(alazy_dispatch(cache), 1);
 	check_eq(atomic_load(&got.calls), 1);
@@ -465,7 +428,7 @@ struct again {
 static void on_again(int err, size_t index, void *ctx)
 {
 	struct again *a = ctx;
-	struct alazy_futex f = { .word = a->word, .expected = load(a->word) };
+	struct alazy_futex f = { .word = a->word, .expected = word_load(a->word) };
 
 	check_eq(err, 0);
 	check_eq(index, 0);
@@ -484,7 +447,7 @@ TEST(a_callback_may_wait_again)
 
 	check_eq(alazy_futex_wait_async(cache, &f, 1, on_again, &a, NULL, NULL), 0);
 	for (i = 0; i < 100; i++) {
-		store(word, i + 1);
+		word_store(word, i + 1);
 		check_eq(alazy_futex_wake(cache, word, 1), 1);
 		check_eq(alazy_dispatch(cache), 1);
 	}
@@ -509,7 +472,7 @@ TEST(many_waits_and_their_wake)
 	for (i = 0; i < n; i += 10)
 		check_eq(alazy_cancel(wait[i]), 0);
 	check_eq(stats_of(cache).waits_now, n - n / 10);
-	store(word, 1);
+	word_store(word, 1);
 	check_eq(alazy_futex_wake(cache, word, INT_MAX), n - n / 10);
 	check_eq(alazy_dispatch(cache), n - n / 10);
 	for (i = 0; i < n; i++)

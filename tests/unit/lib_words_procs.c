@@ -15,16 +15,6 @@
 
 #define ONE_PROCESS	"a local cache is of one process"
 
-static void store(uint32_t *word, uint32_t value)
-{
-	__atomic_store_n(word, value, __ATOMIC_SEQ_CST);
-}
-
-static uint32_t load(const uint32_t *word)
-{
-	return __atomic_load_n(word, __ATOMIC_SEQ_CST);
-}
-
 static void on_woken(int err, size_t index, void *ctx)
 {
 	atomic_uint *calls = ctx;
@@ -36,36 +26,9 @@ static void on_woken(int err, size_t index, void *ctx)
 
 static int wait_async(struct alazy_cache *cache, const uint32_t *word, atomic_uint *calls)
 {
-	struct alazy_futex f = { .word = word, .expected = load(word) };
+	struct alazy_futex f = { .word = word, .expected = word_load(word) };
 
 	return alazy_futex_wait_async(cache, &f, 1, on_woken, calls, NULL, NULL);
-}
-
-/* Two processes, each of which waits for the other's answer. */
-struct pong {
-	struct alazy_cache *cache;
-	uint32_t *word;
-	unsigned long rounds;
-};
-
-static int pong_side(struct pong *p, uint32_t mine)
-{
-	unsigned long i;
-
-	for (i = 0; i < p->rounds; i++) {
-		uint32_t value;
-
-		while ((value = load(p->word)) % 2 != mine) {
-			int err = alazy_futex_wait(p->cache, p->word, value, now_ns() + 60 * SEC);
-
-			if (!check(!err || err == -EAGAIN))
-				return 1;
-		}
-		store(p->word, value + 1);
-		if (!check(alazy_futex_wake(p->cache, p->word, 1) >= 0))
-			return 1;
-	}
-	return 0;
 }
 
 static int pong_child(void *arg)
@@ -81,7 +44,7 @@ TEST_IF(no_change_is_missed_between_processes, on_kernel(), ONE_PROCESS)
 
 	pong_side(&p, 0);
 	check_eq(reap(pid), 0);
-	check_eq(load(p.word), 2 * p.rounds);
+	check_eq(word_load(p.word), 2 * p.rounds);
 	alazy_cache_close(cache);
 }
 
@@ -115,7 +78,7 @@ TEST_IF(a_word_is_where_it_is_in_a_memfd_not_where_that_is_mapped, on_kernel(), 
 	pid = start_child(pong_elsewhere, &p);
 	pong_side(&p, 0);
 	check_eq(reap(pid), 0);
-	check_eq(load(p.word), 2 * p.rounds);
+	check_eq(word_load(p.word), 2 * p.rounds);
 	munmap(at, 2 * page);
 	close(fd);
 	alazy_cache_close(cache);
@@ -222,7 +185,7 @@ static void *wait_in_a_storm(void *arg)
 	unsigned int i;
 
 	for (i = 0; i < s->rounds; i++) {
-		while (load(word) == i) {
+		while (word_load(word) == i) {
 			int err = alazy_futex_wait(s->cache, word, i, 0);
 
 			if (!check(!err || err == -EAGAIN))
@@ -264,7 +227,7 @@ TEST(a_signal_is_no_wake)
 		for (before = atomic_load(&signals); atomic_load(&signals) < before + 5;)
 			sched_yield();
 		check_eq(atomic_load(&s.seen), i);
-		store(alazy_word(cache, 0), i + 1);
+		word_store(alazy_word(cache, 0), i + 1);
 		woken += alazy_futex_wake(cache, alazy_word(cache, 0), 1);
 		while (atomic_load(&s.seen) == i)
 			sched_yield();

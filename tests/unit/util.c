@@ -130,6 +130,28 @@ void await_waits(struct alazy_cache *cache, uint64_t n)
 		sched_yield();
 }
 
+/* ---- words ------------------------------------------------------------- */
+
+int pong_side(struct pong *p, uint32_t mine)
+{
+	unsigned long i;
+
+	for (i = 0; i < p->rounds; i++) {
+		uint32_t value;
+
+		while ((value = word_load(p->word)) % 2 != mine) {
+			int err = alazy_futex_wait(p->cache, p->word, value, now_ns() + 60 * SEC);
+
+			if (!check(!err || err == -EAGAIN))
+				return 1;
+		}
+		word_store(p->word, value + 1);
+		if (!check(alazy_futex_wake(p->cache, p->word, 1) >= 0))
+			return 1;
+	}
+	return 0;
+}
+
 /* ---- gets -------------------------------------------------------------- */
 
 static void note_init(struct get *get, const struct alazy_ticket *ticket)

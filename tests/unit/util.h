@@ -127,6 +127,28 @@ int claim(struct alazy_cache *cache, const char *key, uint32_t flags,
 struct alazy_ticket take(struct alazy_cache *cache, const char *key);
 void publish_int(const struct alazy_ticket *ticket, int value);
 
+/* ---- words ------------------------------------------------------------- */
+
+static inline void word_store(uint32_t *word, uint32_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_SEQ_CST);
+}
+
+static inline uint32_t word_load(const uint32_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_SEQ_CST);
+}
+
+/* Two that wait for each other's answer in a word, @rounds times. */
+struct pong {
+	struct alazy_cache *cache;
+	uint32_t *word;
+	unsigned long rounds;
+};
+
+/* @mine: 0 or 1: of an even or an odd word the answer is this side's. Return: 0, 1 */
+int pong_side(struct pong *p, uint32_t mine);
+
 /* ---- values that tell by every byte whose they are --------------------- */
 
 void pattern_fill(void *p, size_t size, uint64_t what);
