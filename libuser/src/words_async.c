@@ -32,13 +32,15 @@ static void alz_words_drop(struct alazy_wait *wait)
 	alz_words_free(wait);
 }
 
-/* Nobody works on it, and it is cancelled. */
-static void alz_words_take_back(struct alazy_wait *wait)
+/*
+ * Nobody works on it, and it is cancelled. From then on who has read its event may have
+ * ended and freed it: it is ours only once the backend has cancelled it, so @cookie was
+ * read before, under the lock.
+ */
+static void alz_words_take_back(struct alazy_wait *wait, struct alazy_cache *cache, u64 cookie,
+				bool ours)
 {
-	bool ours = wait->epoch == alz_fork_epoch;
-
-	/* if its event was read, who has that sees to it, perhaps by now */
-	if (!ours || !alz_cancel_call(wait->ask.cache, wait->cookie))
+	if (!ours || !alz_cancel_call(cache, cookie))
 		alz_words_drop(wait);
 }
 
@@ -124,7 +126,9 @@ static int alz_words_lock(struct alazy_wait *wait)
  */
 static bool alz_words_idle(struct alazy_wait *wait, u32 *index)
 {
+	bool ours = wait->epoch == alz_fork_epoch;
 	struct alazy_cache *cache = wait->ask.cache;
+	u64 cookie = wait->cookie;
 	bool has_event, cancelled;
 
 	pthread_mutex_lock(&cache->lock);
@@ -137,7 +141,7 @@ static bool alz_words_idle(struct alazy_wait *wait, u32 *index)
 	if (has_event)
 		return true;
 	if (cancelled)
-		alz_words_take_back(wait);
+		alz_words_take_back(wait, cache, cookie, ours);
 	return false;
 }
 
@@ -168,7 +172,9 @@ void alz_words_serve(struct alazy_wait *wait, const struct asynclazy_event *even
 /** alz_words_cancel() - Return: 0; -EALREADY: its callback runs */
 int alz_words_cancel(struct alazy_wait *wait)
 {
+	bool ours = wait->epoch == alz_fork_epoch;
 	struct alazy_cache *cache = wait->ask.cache;
+	u64 cookie = wait->cookie;
 	bool busy, ending;
 
 	pthread_mutex_lock(&cache->lock);
@@ -180,7 +186,7 @@ int alz_words_cancel(struct alazy_wait *wait)
 		return -EALREADY;
 	/* who works on it sees to it */
 	if (!busy)
-		alz_words_take_back(wait);
+		alz_words_take_back(wait, cache, cookie, ours);
 	return 0;
 }
 
