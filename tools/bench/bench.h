@@ -36,5 +36,7 @@ void bench_recycle(int runs);
 void bench_wakes(int runs);
 void bench_death(int runs);
 void bench_waiters(int runs);
+void bench_fanout(int runs);
+void bench_ticker(int runs);
 
 #endif

@@ -8,7 +8,7 @@
 #include "bench.h"
 
 static const char usage[] =
-	"usage: asynclazy-bench [--runs N] [hits|stores|recycle|wakes|death|waiters]...\n"
+	"usage: asynclazy-bench [--runs N] [hits|stores|recycle|wakes|death|waiters|fanout|ticker]...\n"
 	"\n"
 	"Prints nanoseconds of one operation, on the backend that ALAZY_BACKEND\n"
 	"names (kernel or local), beside peers measured in the same run.\n"
@@ -24,6 +24,8 @@ static const struct {
 	{ "wakes", bench_wakes },
 	{ "death", bench_death },
 	{ "waiters", bench_waiters },
+	{ "fanout", bench_fanout },
+	{ "ticker", bench_ticker },
 };
 
 #define GROUPS	(sizeof(groups) / sizeof(groups[0]))
