@@ -4,6 +4,7 @@
 #define BENCH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define BENCH_RUNS_MAX	31
@@ -22,6 +23,9 @@ struct bench_result {
 
 uint64_t bench_now(void);
 void bench_add(struct bench_result *r, uint64_t start, uint64_t ops);
+/* Latencies: sort them, then ask for the @percent-th, in microseconds; 100: the largest. */
+void bench_sort(uint64_t *ns, size_t n);
+double bench_us(const uint64_t *sorted, size_t n, unsigned int percent);
 double bench_report(struct bench_result *r, const char *peer, double peer_ns);
 void bench_header(const char *backend, int runs);
 _Noreturn void bench_die(const char *what, int err);

@@ -104,20 +104,13 @@ static pid_t start(struct fanout *f, int me)
 	return 0;
 }
 
-static int less(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 static void show(const char *when, uint64_t *took, unsigned int n)
 {
-	qsort(took, n, sizeof(*took), less);
+	bench_sort(took, n);
 	if (n)
 		printf("# a set of another key, %s: p50 %.1f us, p99 %.1f us, most %.1f us (%u of them)\n",
-		       when, (double)took[n / 2] / 1e3, (double)took[n - 1 - n / 100] / 1e3,
-		       (double)took[n - 1] / 1e3, n);
+		       when, bench_us(took, n, 50), bench_us(took, n, 99),
+		       bench_us(took, n, 100), n);
 }
 
 static void await(const atomic_uint *count, unsigned int n)

@@ -25,6 +25,25 @@ void bench_add(struct bench_result *r, uint64_t start, uint64_t ops)
 		r->ns[r->runs++] = (double)ns / ops;
 }
 
+static int bench_less(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+void bench_sort(uint64_t *ns, size_t n)
+{
+	qsort(ns, n, sizeof(*ns), bench_less);
+}
+
+double bench_us(const uint64_t *sorted, size_t n, unsigned int percent)
+{
+	size_t at = percent >= 100 ? n - 1 : n * percent / 100;
+
+	return (double)sorted[at] / 1e3;
+}
+
 static int bench_compare(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;

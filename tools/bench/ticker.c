@@ -73,13 +73,6 @@ static void *waker(void *arg)
 	return NULL;
 }
 
-static int less(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 /* A loop, until the timer has gone off so often. */
 static void loop(struct ticker *t, const char *with)
 {
@@ -106,11 +99,10 @@ static void loop(struct ticker *t, const char *with)
 			alazy_dispatch(t->cache);
 	}
 	close(p[1].fd);
-	qsort(t->late, TICKS, sizeof(t->late[0]), less);
+	bench_sort(t->late, TICKS);
 	printf("# a timer of 1 ms, %s: p50 %.1f us late, p99 %.1f us, most %.1f us; %lu wakes\n",
-	       with, (double)t->late[TICKS / 2] / 1e3,
-	       (double)t->late[TICKS - 1 - TICKS / 100] / 1e3,
-	       (double)t->late[TICKS - 1] / 1e3, t->woken);
+	       with, bench_us(t->late, TICKS, 50), bench_us(t->late, TICKS, 99),
+	       bench_us(t->late, TICKS, 100), t->woken);
 }
 
 void bench_ticker(int runs)

@@ -96,13 +96,6 @@ static long user_kib(void)
 	return resident * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-static int less(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 static void rounds_run(struct bench_waiters *w, unsigned int rounds, uint64_t *all)
 {
 	unsigned int i;
@@ -116,17 +109,11 @@ static void rounds_run(struct bench_waiters *w, unsigned int rounds, uint64_t *a
 	}
 }
 
-static double us(uint64_t ns)
-{
-	return (double)ns / 1e3;
-}
-
 /* All of one method for so many waiters. */
 static void method_run(const struct bench_method *m, unsigned int n, unsigned int rounds)
 {
 	struct bench_waiters w = { .method = m, .n = n };
 	size_t nr_all = (size_t)n * rounds;
-	size_t middle = nr_all / 2, late = nr_all - 1 - nr_all / 100;
 	uint64_t *all = bench_calloc(nr_all + n, sizeof(*all));
 	long kernel, user;
 	pthread_t thread;
@@ -151,9 +138,9 @@ static void method_run(const struct bench_method *m, unsigned int n, unsigned in
 		cpu = cpu_seconds();
 		rounds_run(&w, rounds, all);
 		cpu = cpu_seconds() - cpu;
-		qsort(all, nr_all, sizeof(*all), less);
+		bench_sort(all, nr_all);
 		printf("| %-28s | %6u | %8.1f | %8.1f | %8.2f |", m->name, n,
-		       us(all[middle]), us(all[late]),
+		       bench_us(all, nr_all, 50), bench_us(all, nr_all, 99),
 		       1e6 * cpu / nr_all);
 		/* fewer are lost in what else there is */
 		if (n >= 1000)
