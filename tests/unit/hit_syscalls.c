@@ -23,6 +23,7 @@
 #include "util.h"
 
 #define KEYS	1000
+#define UNTOUCHED_WORD 5	/* by use_words() */
 
 struct warm {
 	struct alazy_cache *cache;
@@ -147,7 +148,8 @@ static int read_forbidden(void *arg)
 	if (f->stray_miss)
 		bad += get_int(w.cache, "miss", make_int, &get) != 0;
 	if (f->stray_wait)
-		bad += alazy_futex_wait(w.cache, alazy_word(w.cache, 0), 0, 1) != -ETIMEDOUT;
+		bad += alazy_futex_wait(w.cache, alazy_word(w.cache, UNTOUCHED_WORD),
+					0, 1000) != -ETIMEDOUT;
 	bad += read_hits(&w, f->by_key, f->by_lazy);
 	bad += use_words(&w, f->words);
 	syscall(SYS_exit_group, bad ? 2 : 0);
