@@ -11,7 +11,7 @@ BENCH_KVER ?= 6.12
 
 $(BUILD)/bench/%.o: tools/bench/%.c
 	@mkdir -p $(@D)
-	$(CC) $(WARN) $(CFLAGS) -D_GNU_SOURCE -MMD -Ilibuser/include -c -o $@ $<
+	$(CC) $(WARN) $(CFLAGS) -D_GNU_SOURCE -MMD -Ilibuser/include -Ikmod/uapi -c -o $@ $<
 
 $(BUILD)/bin/asynclazy-bench: $(BENCH_OBJ) $(BUILD)/lib/libasynclazy.a
 	@mkdir -p $(@D)
@@ -29,7 +29,7 @@ bench-run: $(BUILD)/bin/asynclazy-bench $(BUILD)/kmod-$(BENCH_KVER)/asynclazy.ko
 	@echo '# in the guest, on the module, counting instructions: some minutes'
 	$(VM) --kernel $(BENCH_KVER) --icount --memory 2G --timeout 1800 --env ALAZY_BACKEND=kernel \
 		--module $(BUILD)/kmod-$(BENCH_KVER)/asynclazy.ko -- $(BUILD)/bin/asynclazy-bench \
-		hits stores recycle wakes
+		hits stores recycle wakes stages
 	@echo '# in the guest, on the module, two CPUs'
 	$(VM) --kernel $(BENCH_KVER) --memory 2G --timeout 600 --env ALAZY_BACKEND=kernel \
 		--module $(BUILD)/kmod-$(BENCH_KVER)/asynclazy.ko -- $(BUILD)/bin/asynclazy-bench \

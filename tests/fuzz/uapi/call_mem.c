@@ -106,6 +106,8 @@ static s64 call_mmap(struct run *x)
 	/* the client may be closed, and something else in its place */
 	if (fd_kind(x->proc, fd) == K_OTHER)
 		return -EBADF;
+	if (flags & MAP_ANONYMOUS)
+		return -EINVAL;		/* would have nothing to do with the module */
 	at = mmap((void *)want, len, prot, flags | (fits ? MAP_FIXED : 0), fd, off);
 	if (at == MAP_FAILED)
 		return -errno;
