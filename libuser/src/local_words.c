@@ -62,12 +62,13 @@ static int alz_local_word_fd(struct alz_local_client *client, struct alz_word_wa
 int alz_local_word_wait(struct alz_local_client *client, struct asynclazy_wait *w)
 {
 	const struct asynclazy_word *words = (const void *)(uintptr_t)w->words;
-	struct alz_word_at at[ASYNCLAZY_WORDS_PER_WAIT] = { 0 };
+	struct alz_word_at at[ASYNCLAZY_WORDS_PER_WAIT];
 	struct alz_word_wait q = { .at = at, .count = w->count, .cookie = w->cookie };
 	int err = 0;
 	u32 i;
 
 	for (i = 0; i < w->count && !err; i++) {
+		at[i] = (struct alz_word_at) { 0 };
 		err = alz_local_word_at(client, words[i].word, words[i].flags, &at[i]);
 		at[i].expected = words[i].expected;
 	}
