@@ -39,22 +39,25 @@ static void call(int fd, unsigned int cmd, void *arg, const char *what)
 		bench_die(what, -errno);
 }
 
-static void stages_open(struct stages *s)
+static int client_of(int device)
 {
 	struct asynclazy_create c = {
 		.size = sizeof(c), .max_keys = 64, .arena_size = 1 << 20, .words = 16,
 	};
 	struct asynclazy_attach a = { .size = sizeof(a) };
-	int device = open("/dev/asynclazy", O_RDWR | O_CLOEXEC);
-	unsigned int i;
 
-	if (device < 0)
-		bench_die("/dev/asynclazy", -errno);
 	call(device, ASYNCLAZY_IOC_CREATE, &c, "CREATE");
 	call(c.out_fd, ASYNCLAZY_IOC_ATTACH, &a, "ATTACH");
 	close(device);
 	close(c.out_fd);
-	s->client = a.out_fd;
+	return a.out_fd;
+}
+
+static void stages_open(struct stages *s)
+{
+	unsigned int i;
+
+	s->client = client_of(open("/dev/asynclazy", O_RDWR | O_CLOEXEC));
 	s->events = calloc(WAITS, sizeof(*s->events));
 	if (!s->events)
 		bench_die("calloc", -ENOMEM);
@@ -146,6 +149,7 @@ static void nops(struct bench_result *alone, struct bench_result *uring,
 		 struct bench_result *uring_many)
 {
 	struct io_uring_cqe *cqe;
+	struct io_uring_sqe *sqe;
 	struct io_uring ring;
 	unsigned int i, j, n;
 	uint64_t start;
@@ -161,8 +165,12 @@ static void nops(struct bench_result *alone, struct bench_result *uring,
 	for (n = 1; n <= BATCH; n += BATCH - 1) {
 		start = bench_now();
 		for (i = 0; i < WAITS; i += n) {
-			for (j = 0; j < n; j++)
-				io_uring_prep_nop(io_uring_get_sqe(&ring));
+			for (j = 0; j < n; j++) {
+				sqe = io_uring_get_sqe(&ring);
+				if (!sqe)
+					bench_die("io_uring_get_sqe", -EBUSY);
+				io_uring_prep_nop(sqe);
+			}
 			io_uring_submit_and_wait(&ring, n);
 			for (j = 0; j < n && !io_uring_peek_cqe(&ring, &cqe); j++)
 				io_uring_cqe_seen(&ring, cqe);
