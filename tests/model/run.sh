@@ -255,7 +255,7 @@ caught() { # NAME MODEL-OF-MEMORY SCENARIO DEFINE|PATCH
 		done
 		maker model-mutant MODEL_MUTANT="$dir" || dir=/nonexistent
 	else
-		cp explore/memory.c explore/scenarios.c "$dir"
+		cp explore/memory.c explore/scenarios*.c "$dir"
 		maker model-mutant MODEL_MUTANT="$dir" MODEL_DEFINES="-DMUTANT_$4" || dir=/nonexistent
 	fi
 	out=$("$dir/explore" "$2" all "$3" 2>&1)
@@ -286,6 +286,11 @@ explore() {
 	caught "a sleeper that does not look again" tso "publish against waits" NO_LOOK
 	caught "a waker that peeks at the queue" tso "publish against waits" WAKE_PEEK
 	caught "a reclaim without a barrier" tso "evicts a value" NO_BARRIER
+	caught "a wait for a word without the fence" tso "against a wait for a word" word-no-fence
+	caught "a waker without the fence" tso "against a wait for a word" NO_WAKER_FENCE
+	caught "a wait for a word that does not look again" tso "against a wait for a word" word-no-recheck
+	caught "a cancel that loses a wake" tso "cancel of a wait for a word" word-loses-wake
+	caught "a death that loses a wake" tso "death of who waits for a word" word-loses-wake
 }
 
 litmus() {

@@ -39,6 +39,7 @@
 #define X_SEGMENT	65536
 #define X_SEGMENTS	3
 #define X_BUFFER	48
+#define X_WORDS		2
 
 enum x_status { X_RUNS, X_LOCKS, X_SLEEPS, X_DRAINS, X_FENCES, X_DONE };
 
@@ -46,7 +47,7 @@ enum x_status { X_RUNS, X_LOCKS, X_SLEEPS, X_DRAINS, X_FENCES, X_DONE };
 struct x_store {
 	void *at;		/* word, byte, or lock */
 	u64 value;
-	u8 size;		/* 8, 1; 0: a lock is let go */
+	u8 size;		/* 8, 4, 1; 0: a lock is let go */
 	bool release;
 };
 
@@ -93,6 +94,8 @@ struct x_world {
 	u64 slots[(X_TABLE - 4096) / 8 / 8];
 	u64 arena[(X_ARENA + (X_SEGMENTS - 1) * X_LATER) / 8];
 	u64 pins[X_THREADS];	/* one a client */
+	u32 words[X_WORDS];
+	u32 waiting[X_WORDS];
 	u8 state[X_THREADS];
 	char heap[X_HEAP] __attribute__((aligned(16)));
 	char table[X_TABLE] __attribute__((aligned(4096)));
@@ -112,6 +115,8 @@ extern bool x_pso;
 extern int x_me;		/* the thread that runs; -1: none, set-up or end */
 extern char x_segment[X_SEGMENTS * X_SEGMENT];
 extern u64 x_pins[X_THREADS];
+extern u32 x_words[X_WORDS];	/* the cache's, where a scenario wants them */
+extern u32 x_waiting[X_WORDS];
 
 /* explore.c */
 int x_explore(const struct x_scenario *s);
@@ -119,6 +124,15 @@ void x_stop(enum x_status status, const char *what);
 void x_fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 #define x_check(cond) \
 	do { if (!(cond)) x_fail("%s:%d: %s", __FILE__, __LINE__, #cond); } while (0)
+
+/* scenarios.c */
+void x_start(void);
+void x_finish(void);
+int x_wait_block(int me, bool patient);
+
+/* scenarios_words.c */
+extern const struct x_scenario x_words_scenarios[];
+extern const unsigned int x_words_nr;
 
 /* memory.c */
 void x_memory_reset(void);

@@ -15,6 +15,8 @@
 
 char x_segment[X_SEGMENTS * X_SEGMENT] __attribute__((aligned(64)));
 u64 x_pins[X_THREADS];
+u32 x_words[X_WORDS];
+u32 x_waiting[X_WORDS];
 
 static struct {
 	char *at;
@@ -44,6 +46,12 @@ static void *shared(const void *p)
 	at = (const char *)p - (const char *)x_pins;
 	if (at < sizeof(x_pins))
 		return (char *)x.pins + at;
+	at = (const char *)p - (const char *)x_words;
+	if (at < sizeof(x_words))
+		return (char *)x.words + at;
+	at = (const char *)p - (const char *)x_waiting;
+	if (at < sizeof(x_waiting))
+		return (char *)x.waiting + at;
 	for (i = 0; i < X_THREADS; i++)
 		if (p == &x.waiter[i].state)
 			return &x.state[i];
@@ -59,6 +67,8 @@ static void show_truth(void)
 	for (i = 1; i < X_SEGMENTS; i++)
 		memcpy(x_segment + i * X_SEGMENT, shared(x_segment + i * X_SEGMENT), X_LATER);
 	memcpy(x_pins, x.pins, sizeof(x.pins));
+	memcpy(x_words, x.words, sizeof(x.words));
+	memcpy(x_waiting, x.waiting, sizeof(x.waiting));
 	for (i = 0; i < X_THREADS; i++)
 		x.waiter[i].state = x.state[i];
 }
@@ -85,6 +95,8 @@ void x_memory_settle(void)
 	for (i = 1; i < X_SEGMENTS; i++)
 		memcpy(shared(x_segment + i * X_SEGMENT), x_segment + i * X_SEGMENT, X_LATER);
 	memcpy(x.pins, x_pins, sizeof(x.pins));
+	memcpy(x.words, x_words, sizeof(x.words));
+	memcpy(x.waiting, x_waiting, sizeof(x.waiting));
 	for (i = 0; i < X_THREADS; i++)
 		x.state[i] = x.waiter[i].state;
 }
@@ -94,6 +106,8 @@ void x_memory_reset(void)
 	memset(&x, 0, sizeof(x));
 	memset(x_segment, 0, sizeof(x_segment));
 	memset(x_pins, 0, sizeof(x_pins));
+	memset(x_words, 0, sizeof(x_words));
+	memset(x_waiting, 0, sizeof(x_waiting));
 	announced.at = NULL;
 }
 
@@ -304,17 +318,21 @@ void alz_os_store_pointer(void **p, void *v)
 	store(p, 8, (uintptr_t)v, true);
 }
 
-/* No scenario waits for words: these are here to link. */
+/* Also with the lock held: clients write to words without it. */
 u32 alz_os_load_u32(const u32 *p)
 {
+	x_capture();
+	if (x_me >= 0)
+		x_stop(X_RUNS, "looks at a word, or at who waits for it");
 	return *p;
 }
 
 void alz_os_store_u32(u32 *p, u32 value)
 {
-	*p = value;
+	store(p, 4, value, false);
 }
 
+/* No scenario has locks, or words of others: these are here to link. */
 u32 alz_os_cmpxchg_u32(u32 *p, u32 old, u32 value)
 {
 	u32 was = *p;

@@ -77,7 +77,7 @@ static void queue_leave(struct x_queue *q)
 }
 
 /* alz_claim_sleep(); @patient: without a deadline */
-static int wait_block(int me, bool patient)
+int x_wait_block(int me, bool patient)
 {
 	struct alz_waiter *w = &x.waiter[me];
 	struct x_queue *q = &x.queue[me];
@@ -236,7 +236,7 @@ static void start_with(u32 flags)
 	key_add(KEY, 5, 1);
 }
 
-static void start(void)
+void x_start(void)
 {
 	start_with(ASYNCLAZY_CREATE_STABLE);
 }
@@ -244,7 +244,7 @@ static void start(void)
 /* Client 0 has a ticket, and memory for the arena is there. */
 static void start_owned(void)
 {
-	start();
+	x_start();
 	key_add(1, 9, 2);
 	set(0, 1, VALUE(0, 0));
 	x_check(claim(0, KEY, ASYNCLAZY_CLAIM_INIT) == ASYNCLAZY_RESULT_TICKET);
@@ -260,7 +260,7 @@ static void start_owned_and_waited_for(void)
 }
 
 /* All tickets and waits have ended; nothing is left. */
-static void finish(void)
+void x_finish(void)
 {
 	int i;
 
@@ -277,7 +277,7 @@ static void finish(void)
 static void finish_filled(void)
 {
 	x_check(look(KEY));
-	finish();
+	x_finish();
 }
 
 /* ---- K5: a record is complete for whoever finds it --------------------- */
@@ -303,7 +303,7 @@ static void looks_2_then_asks(void)
 
 static void start_two_keys(void)
 {
-	start();
+	x_start();
 	key_add(1, 9, 2);
 	set(0, 1, VALUE(0, 0));
 }
@@ -332,7 +332,7 @@ static void start_full(void)
 {
 	int i;
 
-	start();
+	x_start();
 	/* buckets 0 and 1 are full; what is in 0 can go to 3 */
 	for (i = 1; i <= 16; i++) {
 		key_add(i, 2 + 4 * i, i > 8);
@@ -363,7 +363,7 @@ static void finish_full(void)
 	x_check(alz_slot_has_record(x.cache.slots[3 * ASYNCLAZY_BUCKET_SLOTS]));
 	for (i = 0; i <= 16; i++)
 		x_check(look(i));
-	finish();
+	x_finish();
 }
 
 /* ---- claims against each other ----------------------------------------- */
@@ -407,7 +407,7 @@ static void waits(int me, u32 init)
 	u32 result = claim(me, KEY, ASYNCLAZY_CLAIM_BLOCK | init);
 
 	if (result == ASYNCLAZY_RESULT_PENDING) {
-		x_check(!wait_block(me, true));
+		x_check(!x_wait_block(me, true));
 		result = x.note.answer[me].result;
 	}
 	if (result == ASYNCLAZY_RESULT_TICKET)
@@ -437,7 +437,7 @@ static void waits_a_while_1(void)
 	u32 result = claim(1, KEY, ASYNCLAZY_CLAIM_BLOCK | ASYNCLAZY_CLAIM_INIT);
 
 	if (result == ASYNCLAZY_RESULT_PENDING) {
-		int err = wait_block(1, false);
+		int err = x_wait_block(1, false);
 
 		x_check(!err || err == -ETIMEDOUT);
 		if (err)
@@ -610,7 +610,7 @@ static void hears_1(void)
 static void finish_empty(void)
 {
 	x_check(!look(KEY));
-	finish();
+	x_finish();
 }
 
 static const struct x_scenario scenarios[] = {
@@ -622,14 +622,14 @@ static const struct x_scenario scenarios[] = {
 	  { sets_0, looks_twice_1, sets_2 }, finish_filled, 2 },
 	{ "a move of a slot against a lookup", start_full,
 	  { claims_where_full_0, looks_for_moved_1 }, finish_full, 0 },
-	{ "two claims", start, { claims_0, claims_1 }, finish_filled, 0 },
-	{ "three claims", start, { claims_0, claims_1, claims_2 }, finish_filled, 2 },
+	{ "two claims", x_start, { claims_0, claims_1 }, finish_filled, 0 },
+	{ "three claims", x_start, { claims_0, claims_1, claims_2 }, finish_filled, 2 },
 	{ "publish against waits", start_owned,
 	  { owner_publishes, waits_1, waits_unable_2 }, finish_filled, 0 },
 	{ "publish against invalidate", start_owned,
 	  { publishes_if_it_may_0, invalidates_1, looks_only_2 }, finish_empty, 1 },
 	{ "publish against invalidate and a wait", start_owned,
-	  { publishes_if_it_may_0, invalidates_waited_for_1, waits_2 }, finish, 1 },
+	  { publishes_if_it_may_0, invalidates_waited_for_1, waits_2 }, x_finish, 1 },
 	{ "owner's death against waits", start_owned,
 	  { dies_0, waits_1, waits_2 }, finish_filled, 0 },
 	{ "owner's death against cancel", start_owned_and_waited_for,
@@ -637,21 +637,31 @@ static const struct x_scenario scenarios[] = {
 	{ "abandon against a deadline", start_owned,
 	  { abandons_0, waits_a_while_1, waits_2 }, finish_filled, 0 },
 	{ "reclaim that keeps a value against its reader", start_kept,
-	  { reclaims_0, reads_kept_1 }, finish, 1 },
+	  { reclaims_0, reads_kept_1 }, x_finish, 1 },
 	{ "reclaim that evicts a value against its reader", start_evicted,
-	  { reclaims_0, reads_1 }, finish, 1 },
+	  { reclaims_0, reads_1 }, x_finish, 1 },
 	{ "reclaim against a reader and a claim", start_evicted,
-	  { reclaims_0, reads_1, asks_2 }, finish, 2 },
+	  { reclaims_0, reads_1, asks_2 }, x_finish, 2 },
 	{ "reclaim against an event", start_evicted_and_waited_for,
-	  { reclaims_0, hears_1 }, finish, 0 },
+	  { reclaims_0, hears_1 }, x_finish, 0 },
 };
+
+/* Those whose name has @part in it. Return: how many failed. */
+static int explore_all(const struct x_scenario *s, unsigned int n, bool big, const char *part)
+{
+	int errors = 0;
+
+	for (; n--; s++)
+		if ((big || s->big < (x_pso ? 1 : 2)) && strstr(s->name, part))
+			errors += x_explore(s);
+	return errors;
+}
 
 int main(int argc, char **argv)
 {
-	unsigned int n = sizeof(scenarios) / sizeof(*scenarios), i;
 	const char *part = argc > 3 ? argv[3] : "";
 	bool big = argc > 2 && !strcmp(argv[2], "all");
-	int errors = 0;
+	int errors;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc < 3 || argc > 4 || (strcmp(argv[1], "tso") && strcmp(argv[1], "pso")) ||
@@ -660,8 +670,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	x_pso = !strcmp(argv[1], "pso");
-	for (i = 0; i < n; i++)
-		if ((big || scenarios[i].big < (x_pso ? 1 : 2)) && strstr(scenarios[i].name, part))
-			errors += x_explore(&scenarios[i]);
+	errors = explore_all(scenarios, sizeof(scenarios) / sizeof(*scenarios), big, part) +
+		 explore_all(x_words_scenarios, x_words_nr, big, part);
 	return !!errors;
 }
