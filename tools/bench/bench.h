@@ -39,6 +39,7 @@ void bench_stores(int runs);
 void bench_recycle(int runs);
 void bench_wakes(int runs);
 void bench_stages(int runs);
+void bench_pingpong(int runs);
 void bench_death(int runs);
 void bench_waiters(int runs);
 void bench_fanout(int runs);

@@ -33,4 +33,4 @@ bench-run: $(BUILD)/bin/asynclazy-bench $(BUILD)/kmod-$(BENCH_KVER)/asynclazy.ko
 	@echo '# in the guest, on the module, two CPUs'
 	$(VM) --kernel $(BENCH_KVER) --memory 2G --timeout 600 --env ALAZY_BACKEND=kernel \
 		--module $(BUILD)/kmod-$(BENCH_KVER)/asynclazy.ko -- $(BUILD)/bin/asynclazy-bench \
-		death waiters fanout ticker
+		pingpong death waiters fanout ticker

@@ -8,7 +8,8 @@
 #include "bench.h"
 
 static const char usage[] =
-	"usage: asynclazy-bench [--runs N] [hits|stores|recycle|wakes|stages|death|waiters|fanout|ticker]...\n"
+	"usage: asynclazy-bench [--runs N] [hits|stores|recycle|wakes|stages|pingpong|death|\n"
+	"                        waiters|fanout|ticker]...\n"
 	"\n"
 	"Prints nanoseconds of one operation, on the backend that ALAZY_BACKEND\n"
 	"names (kernel or local), beside peers measured in the same run.\n"
@@ -23,6 +24,7 @@ static const struct {
 	{ "recycle", bench_recycle },
 	{ "wakes", bench_wakes },
 	{ "stages", bench_stages },
+	{ "pingpong", bench_pingpong },
 	{ "death", bench_death },
 	{ "waiters", bench_waiters },
 	{ "fanout", bench_fanout },
