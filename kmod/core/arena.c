@@ -249,8 +249,8 @@ int alz_arena_grow(struct alz_cache *cache)
 	return 0;
 }
 
-/** alz_arena_shrink() - give back the memory of one free segment; under room_lock */
-bool alz_arena_shrink(struct alz_cache *cache)
+/* Give back the memory of one free segment, of which there are some; under room_lock. */
+static void alz_arena_shrink(struct alz_cache *cache)
 {
 	struct alz_arena *arena = &cache->arena;
 	u64 size = 1ULL << arena->segment_shift;
@@ -259,8 +259,6 @@ bool alz_arena_shrink(struct alz_cache *cache)
 	u32 index;
 
 	ALZ_MUST_HOLD(&cache->lock);
-	if (alz_list_empty(&arena->free))
-		return false;
 	s = alz_segment_first(&arena->free);
 	index = alz_segment_index(arena, s);
 	memory = arena->memory[index];
@@ -273,7 +271,6 @@ bool alz_arena_shrink(struct alz_cache *cache)
 	alz_os_lock(&cache->lock);
 	arena->allocated -= size;
 	alz_list_add_tail(&s->link, &arena->empty);
-	return true;
 }
 
 /**

@@ -541,7 +541,6 @@ u64 alz_arena_limit(const struct alz_arena *arena);
 u64 alz_arena_ready(const struct alz_arena *arena);
 u32 alz_arena_low(const struct alz_arena *arena);
 int alz_arena_grow(struct alz_cache *cache);
-bool alz_arena_shrink(struct alz_cache *cache);
 void alz_arena_trim(struct alz_cache *cache, u32 keep);
 bool alz_arena_close(struct alz_arena *arena);
 void alz_segment_retire(struct alz_cache *cache, struct alz_segment *segment);

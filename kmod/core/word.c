@@ -331,6 +331,24 @@ static void alz_word_spares_free(struct alz_word_spares *spares)
 	}
 }
 
+/* With and without the lock, until there is all that it takes. Return: as alz_word_wait() */
+static int alz_word_begin(struct alz_client *client, const struct alz_word_wait *q,
+			  struct alz_word_spares *spares, u32 *changed)
+{
+	struct alz_cache *cache = client->cache;
+	int err;
+
+	do {
+		err = alz_word_spares_get(spares);
+		if (err)
+			return err;
+		alz_os_lock(&cache->lock);
+		err = alz_word_try(client, q, spares, changed);
+		alz_os_unlock(&cache->lock);
+	} while (err == -ENOMEM);
+	return err;
+}
+
 /**
  * alz_word_wait() - wait until any of some words is woken
  * @client: who
@@ -343,13 +361,12 @@ static void alz_word_spares_free(struct alz_word_spares *spares)
 int alz_word_wait(struct alz_client *client, const struct alz_word_wait *q, u32 *changed)
 {
 	struct alz_word_spares spares = { .waiter = q->waiter };
-	struct alz_cache *cache = client->cache;
 	bool event = q->kind == ALZ_WAIT_EVENT;
 	bool many = q->count > 1;
 	int err;
 
 	/* most often it is known by now: no memory, and no lock */
-	err = alz_words_look(cache, q, changed);
+	err = alz_words_look(client->cache, q, changed);
 	if (err)
 		return err;
 	alz_list_init(&spares.words);
@@ -361,14 +378,7 @@ int alz_word_wait(struct alz_client *client, const struct alz_word_wait *q, u32 
 		err = -ENOMEM;
 		goto free;
 	}
-	do {
-		err = alz_word_spares_get(&spares);
-		if (err)
-			break;
-		alz_os_lock(&cache->lock);
-		err = alz_word_try(client, q, &spares, changed);
-		alz_os_unlock(&cache->lock);
-	} while (err == -ENOMEM);
+	err = alz_word_begin(client, q, &spares, changed);
 	alz_word_spares_free(&spares);
 	if (!err)
 		return 0;

@@ -194,6 +194,36 @@ TEST(i8_fd_of_the_last_who_wanted_it_is_closed_while_its_client_dies)
 	bench_free(dying);
 }
 
+static u64 running;
+
+static void end_running(void)
+{
+	check_eq(alz_abandon(&dying->client[0], running), 0);
+}
+
+/* Its turn comes while the lock is let go, with some of them still on the list. */
+TEST(k14_turn_of_one_that_only_the_dying_want)
+{
+	struct alz_answer a;
+	u64 cookie, inits;
+
+	dying = begin(1);
+	running = take(dying, 0, "a");
+	for (cookie = 0; cookie < 2 * ALZ_BATCH; cookie++)
+		check_eq(claim(dying, 1, "b", EVENT_INIT, cookie, &a), 0);
+	check_eq(dying->cache.nr_queued, 1);
+	check_eq(want(dying, 2, "c", EVENT_INIT, 1), ASYNCLAZY_RESULT_PENDING);
+	inits = dying->cache.count.tickets;
+	core_os.unlocked = end_running;
+	alz_client_die(&dying->client[1]);
+	check(!core_os.unlocked);
+	check_eq(dying->cache.nr_queued, 0);
+	check_eq(dying->cache.count.tickets, inits + 1);
+	check_eq(publish(dying, 2, told(dying, 2, 1, ASYNCLAZY_RESULT_TICKET).ticket, "v", 1, 0), 0);
+	take(dying, 2, "b");
+	bench_free(dying);
+}
+
 TEST(k14_queued_one_that_is_set_or_invalidated)
 {
 	struct bench *b;
@@ -327,6 +357,7 @@ int main(void)
 		cmocka_unit_test(k14_dead_owner_makes_room),
 		cmocka_unit_test(k14_queued_one_that_nobody_wants_any_more_leaves),
 		cmocka_unit_test(i8_fd_of_the_last_who_wanted_it_is_closed_while_its_client_dies),
+		cmocka_unit_test(k14_turn_of_one_that_only_the_dying_want),
 		cmocka_unit_test(k14_queued_one_that_is_set_or_invalidated),
 		cmocka_unit_test(k14_follower_in_the_queue_is_told_both),
 		cmocka_unit_test(k14_what_an_initialiser_needs_is_admitted),

@@ -274,6 +274,45 @@ TEST(memory_of_records_makes_way_for_memfds_and_comes_back)
 	end(b);
 }
 
+static struct bench *raced;
+
+static void overtake(void)
+{
+	check_eq(invalidate(raced, 2, "q"), 1);
+}
+
+TEST(memory_that_is_being_written_to_does_not_make_way)
+{
+	struct alz_reservation p = { 0 };
+	struct alz_blob *blob;
+	const struct alz_ttl ttl = { 0 };
+	struct alz_reservation r[64];
+	struct bench *b = begin(32);
+	u32 i, n = 0;
+
+	while (n < ARRAY_SIZE(r) &&
+	       !alz_set_begin(&b->client[1], "k", 1, hash_of("k", 1), RECORD_MAX - 200, &ttl,
+			      &r[n]))
+		n++;
+	check(n >= 40);
+	check_eq(put_blob(b, "m", 20 * SEGMENT, &files[0]), -ENOSPC);
+	check_eq(b->cache.arena.blob_bytes, 0);
+	/* and then nobody is left to give it to */
+	raced = b;
+	blob = blob_new(&files[1], 20 * SEGMENT);
+	core_os.unlocked = overtake;
+	check_eq(publish_blob(b, 0, take(b, 0, "q"), blob, true, 0, &p), -ESTALE);
+	alz_blob_release(&b->cache, blob);
+	check_eq(files[1], 0);
+	check_eq(b->cache.arena.blob_bytes, 0);
+	for (i = 0; i < n; i++)
+		alz_publish_abort(&r[i]);
+	check_consistent(b);
+	check_eq(put_blob(b, "m", 20 * SEGMENT, &files[0]), 0);
+	check(within_budget(b));
+	end(b);
+}
+
 TEST(memfd_that_does_not_fit_is_refused_or_not_kept)
 {
 	struct alz_reservation r = { 0 };
@@ -375,6 +414,7 @@ int main(void)
 		cmocka_unit_test(memfds_and_records_share_the_budget),
 		cmocka_unit_test(of_memfds_those_go_that_were_not_read),
 		cmocka_unit_test(memory_of_records_makes_way_for_memfds_and_comes_back),
+		cmocka_unit_test(memory_that_is_being_written_to_does_not_make_way),
 		cmocka_unit_test(memfd_that_does_not_fit_is_refused_or_not_kept),
 		cmocka_unit_test(stable_cache_keeps_all_its_memfds),
 		cmocka_unit_test(memfd_whose_record_moves_is_still_found),

@@ -282,6 +282,77 @@ TEST(late_memfd_changes_nothing)
 	end(raced);
 }
 
+static int unlocks;			/* until it happens; 0: it has */
+static void (*happens)(void);
+
+static void count_unlock(void)
+{
+	if (unlocks && !--unlocks)
+		happens();
+}
+
+static void invalidate_it(void)
+{
+	invalidate(raced, 2, "k");
+}
+
+static void die(void)
+{
+	alz_client_die(&raced->client[0]);
+}
+
+/* At each moment where others come in. Return: whether there was such a moment. */
+static bool raced_at(int n, void (*what)(void), bool publish, u64 size)
+{
+	struct alz_reservation r = { 0 };
+	struct alz_blob *blob;
+	bool there;
+	u64 t = 0;
+	int err;
+
+	raced = begin(64);
+	if (publish)
+		t = take(raced, 0, "k");
+	blob = blob_new(&files[0], size);
+	happens = what;
+	unlocks = n;
+	core_os.each_unlock = count_unlock;
+	err = publish ? publish_blob(raced, 0, t, blob, true, 0, &r) :
+		set_blob(raced, 0, "k", blob, 0, &r);
+	core_os.each_unlock = NULL;
+	there = !unlocks;
+	if (!there)
+		check_eq(err, 0);
+	else if (err)
+		check(err == (what == die ? -EOWNERDEAD : -ESTALE) ||
+		      (publish && (err == -ESTALE || err == -ENOENT)));
+	check_eq(files[0], 1);
+	alz_blob_release(&raced->cache, blob);
+	check_consistent(raced);
+	check_eq(raced->cache.arena.blob_bytes, files[0] ? size : 0);
+	end(raced);
+	return there;
+}
+
+TEST(memfd_that_others_overtake_at_any_moment_leaves_nothing_reserved)
+{
+	int n;
+
+	for (n = 1; raced_at(n, invalidate_it, true, MB); n++)
+		;
+	check(n > 3);
+	for (n = 1; raced_at(n, die, true, MB); n++)
+		;
+	check(n > 3);
+	for (n = 1; raced_at(n, die, false, MB); n++)
+		;
+	check(n > 3);
+	/* and one that nobody will keep */
+	for (n = 1; raced_at(n, invalidate_it, true, 60 * SEGMENT); n++)
+		;
+	check(n > 1);
+}
+
 TEST(dying_publisher_of_a_memfd_leaves_nothing_reserved)
 {
 	struct alz_reservation r = { 0 };
@@ -370,11 +441,41 @@ TEST(record_that_finds_no_room_leaves_the_memfd_to_the_waiters)
 	check_eq(p.offset, ASYNCLAZY_NO_RECORD);
 	check_eq(b->cache.arena.blob_bytes, 0);
 	check_consistent(b);
+	/* nobody waits for what is set */
+	check_eq(set_blob(b, 0, "l", blob, 0, &p), -ENOSPC);
+	check_eq(b->cache.arena.blob_bytes, 0);
+	/* the ticket goes before it is known that there is no room */
+	raced = b;
+	t = take(b, 0, "k");
+	core_os.unlocked = invalidate_it;
+	check_eq(publish_blob(b, 0, t, blob, true, 0, &p), -ESTALE);
+	check(!core_os.unlocked);
+	check_eq(b->cache.arena.blob_bytes, 0);
+	check_consistent(b);
 	alz_blob_release(&b->cache, blob);
 	check_eq(files[0], 0);
 	while (n--)
 		alz_publish_abort(&r[n]);
 	b->open = 0;
+	end(b);
+}
+
+TEST(memfd_without_a_slot_leaves_nothing_reserved)
+{
+	struct bench *b;
+	char name[16];
+	int i = 0;
+
+	core_os_reset();
+	memset(files, 0, sizeof(files));
+	b = bench_new(1, 64 * SEGMENT);
+	do
+		snprintf(name, sizeof(name), "%d", i++);
+	while (!set(b, 0, name, "v", 1, 0));
+	check_eq(put_blob(b, name, MB, &files[0]), -ENOSPC);
+	check_eq(b->cache.arena.blob_bytes, 0);
+	check_eq(files[0], 0);
+	check_consistent(b);
 	end(b);
 }
 
@@ -390,9 +491,11 @@ int main(void)
 		cmocka_unit_test(blocked_call_has_a_memfd_that_was_kept_and_is_evicted),
 		cmocka_unit_test(set_of_a_memfd_reaches_those_who_wait),
 		cmocka_unit_test(late_memfd_changes_nothing),
+		cmocka_unit_test(memfd_that_others_overtake_at_any_moment_leaves_nothing_reserved),
 		cmocka_unit_test(dying_publisher_of_a_memfd_leaves_nothing_reserved),
 		cmocka_unit_test(each_allocation_may_fail_and_the_next_try_succeeds),
 		cmocka_unit_test(record_that_finds_no_room_leaves_the_memfd_to_the_waiters),
+		cmocka_unit_test(memfd_without_a_slot_leaves_nothing_reserved),
 	};
 
 	return RUN_TESTS(tests);

@@ -59,6 +59,24 @@ TEST(l5_key_that_needs_itself)
 	bench_free(b);
 }
 
+TEST(l5_long_key_is_cut_in_the_text)
+{
+	char key[60], text[200];
+	struct alz_answer a;
+	struct bench *b;
+	u64 t;
+
+	memset(key, 'k', sizeof(key) - 1);
+	key[3] = '\n';
+	key[sizeof(key) - 1] = 0;
+	b = begin();
+	t = take(b, 0, key);
+	need(b, 0, t, key, INIT | EVENT, 1, &a);
+	snprintf(text, sizeof(text), "kkk?%.44s... -> kkk?%.44s...: pid 1", key + 4, key + 4);
+	check_cycle(&a, text);
+	bench_free(b);
+}
+
 TEST(l5_cycle_of_two_processes_is_found_by_who_would_close_it)
 {
 	struct asynclazy_event ev;
@@ -271,6 +289,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(l5_key_that_needs_itself),
+		cmocka_unit_test(l5_long_key_is_cut_in_the_text),
 		cmocka_unit_test(l5_cycle_of_two_processes_is_found_by_who_would_close_it),
 		cmocka_unit_test(l5_cycle_of_three),
 		cmocka_unit_test(l5_cycle_over_what_an_owner_makes_itself),

@@ -447,6 +447,29 @@ TEST(expire_of_what_cannot_be_stale_invalidates)
 	bench_free(b);
 }
 
+TEST(expire_without_room_or_a_client_changes_nothing)
+{
+	struct alz_answer a;
+	struct bench *b;
+	char name[16];
+	u64 nospace;
+	u32 count, i;
+
+	b = begin();
+	check_eq(set(b, 0, "k", "v", 1, 0), 0);
+	for (i = 0; !set(b, 0, name, "v", 1, 0) || i < 2; i++)
+		snprintf(name, sizeof(name), "%u", i % 900);
+	nospace = b->cache.count.nospace;
+	check_eq(expire(b, "k", &count), -ENOSPC);
+	check_eq(count, 0);
+	check_eq(b->cache.count.nospace, nospace + 1);
+	a = ask(b, 1, "k", 0, 0);
+	check_eq(a.result, ASYNCLAZY_RESULT_HIT);
+	alz_client_die(&b->client[0]);
+	check_eq(expire(b, "k", &count), -EOWNERDEAD);
+	bench_free(b);
+}
+
 TEST(expire_keeps_memfds_and_values_of_any_size)
 {
 	struct bench *b;
@@ -519,6 +542,7 @@ int main(void)
 		cmocka_unit_test(record_that_is_made_anew_keeps_its_mark_when_it_is_copied),
 		cmocka_unit_test(expire_makes_a_value_stale_for_as_long_as_it_would_have_been),
 		cmocka_unit_test(expire_of_what_cannot_be_stale_invalidates),
+		cmocka_unit_test(expire_without_room_or_a_client_changes_nothing),
 		cmocka_unit_test(expire_keeps_memfds_and_values_of_any_size),
 		cmocka_unit_test(expire_of_what_is_replaced_meanwhile),
 	};

@@ -255,6 +255,9 @@ TEST(geometry_that_no_cache_can_have)
 		{ .max_keys = 1, .arena_size = 1 << 20, .segment_size = 32768 },
 		{ .max_keys = 1, .arena_size = 1 << 20, .segment_size = 1 << 27 },
 		{ .max_keys = 1, .arena_size = 1ULL << 43, .segment_size = 65536 },
+		{ .max_keys = 1, .arena_size = 1ULL << 42, .segment_size = 1 << 26 },
+		{ .max_keys = 1, .arena_size = 1,
+		  .words = (1 << 24) + 1 },
 	};
 	struct alz_geometry good = { .max_keys = 1, .arena_size = 1 };
 	unsigned int i;

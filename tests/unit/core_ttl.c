@@ -167,6 +167,12 @@ TEST(parts_of_a_time_to_live_need_the_first)
 	check_eq(alz_geometry_check(&g), 0);
 	g.dead_ttl = 0;
 	check_eq(alz_geometry_check(&g), 0);
+	/* of a value the same */
+	check(!alz_ttl_bad(&(struct alz_ttl) { 0, 0, 0 }));
+	check(!alz_ttl_bad(&(struct alz_ttl) { 1, 2, 3 }));
+	check(!alz_ttl_bad(&(struct alz_ttl) { 1, 0, 3 }));
+	check(alz_ttl_bad(&(struct alz_ttl) { 0, 2, 0 }));
+	check(alz_ttl_bad(&(struct alz_ttl) { 0, 0, 3 }));
 }
 
 TEST(memfds_have_times_too)

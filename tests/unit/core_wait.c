@@ -482,6 +482,35 @@ TEST(fd_wait_answers_again_and_gives_back_what_nobody_saw)
 	bench_free(b);
 }
 
+TEST(fd_wait_whose_reader_faulted_was_not_told)
+{
+	struct alz_waiter w[2];
+	struct alz_answer a;
+	struct bench *b;
+	u64 t;
+	int i;
+
+	core_os_reset();
+	b = bench_new(0, 0);
+	t = take(b, 0, "k");
+	for (i = 0; i < 2; i++)
+		check_eq(claim_wait(b, i, "k", ASYNCLAZY_CLAIM_FD | ASYNCLAZY_CLAIM_INIT, &w[i],
+				    &a), 0);
+	check_eq(alz_abandon(&b->client[0], t), 0);
+	check(!alz_wait_fd_answer(&b->cache, &w[0], true, &a));
+	check(alz_wait_fd_answer(&b->cache, &w[0], true, &a));
+	check_eq(a.result, ASYNCLAZY_RESULT_TICKET);
+	alz_wait_fd_untold(&b->cache, &w[0]);
+	/* so it goes to the next when it is closed */
+	alz_wait_fd_close(&b->cache, &w[0]);
+	check_consistent(b);
+	check(!alz_wait_fd_answer(&b->cache, &w[1], true, &a));
+	check_eq(a.result, ASYNCLAZY_RESULT_TICKET);
+	alz_wait_fd_close(&b->cache, &w[1]);
+	check_eq(publish(b, 1, a.ticket, "v", 1, 0), 0);
+	bench_free(b);
+}
+
 TEST(fd_wait_outlives_its_client_as_an_orphan)
 {
 	struct alz_waiter w[2];
@@ -521,6 +550,7 @@ int main(void)
 		cmocka_unit_test(text_of_an_error_is_fetched_once),
 		cmocka_unit_test(blocked_wait_takes_an_outcome_rather_than_its_reason),
 		cmocka_unit_test(fd_wait_answers_again_and_gives_back_what_nobody_saw),
+		cmocka_unit_test(fd_wait_whose_reader_faulted_was_not_told),
 		cmocka_unit_test(fd_wait_outlives_its_client_as_an_orphan),
 	};
 

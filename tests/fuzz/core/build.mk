@@ -3,7 +3,8 @@
 # BUILD and CC are its. Targets:
 #   fuzz-core         $(BUILD)/fuzz/core_fuzz: libFuzzer, ASan, UBSan (clang)
 #   fuzz-core-replay  $(BUILD)/fuzz/core_replay: the same without libFuzzer ($(CC))
-#   fuzz-core-cov     $(BUILD)/fuzz/core_cov: core_replay that measures coverage (clang)
+#   fuzz-core-cov     $(BUILD)/fuzz/core_cov: core_replay that measures coverage (clang);
+#                     $(BUILD)/fuzz/unit_cov/: so do the unit tests of the core
 # and with each the same for caches that recycle: $(BUILD)/fuzz/recycle_fuzz and so on
 
 FUZZ_CLANG ?= clang
@@ -79,6 +80,21 @@ endef
 
 $(foreach v,fuzz replay cov,$(eval $(call fuzz_core_variant,$(v))))
 
+# What the unit tests of the core reach counts, too: $(BUILD)/fuzz/unit_cov/.
+FUZZ_UNIT_COV := $(UNIT_CORE_PROGS:%=$(BUILD)/fuzz/unit_cov/%)
+FUZZ_UNIT_COV_FLAGS = $(FUZZ_CORE_CFLAGS) $(FUZZ_CORE_SAN_cov) -pthread
+
+$(BUILD)/fuzz/unit_cov/%.o: tests/unit/%.c
+	@mkdir -p $(@D)
+	$(FUZZ_CLANG) $(FUZZ_CORE_CPPFLAGS) -Itests/unit $(FUZZ_UNIT_COV_FLAGS) -MMD -MP -c -o $@ $<
+
+$(FUZZ_UNIT_COV): %: %.o $(BUILD)/fuzz/unit_cov/check.o \
+		$(UNIT_CORE_UTILS:%=$(BUILD)/fuzz/unit_cov/%.o) \
+		$(FUZZ_CORE_CORE:%=$(BUILD)/fuzz/core-cov/core/%.o)
+	$(FUZZ_CLANG) $(FUZZ_UNIT_COV_FLAGS) -o $@ $^ -lcmocka
+
+-include $(wildcard $(BUILD)/fuzz/unit_cov/*.d)
+
 # core_replay without the core: for mutants.sh
 $(BUILD)/fuzz/core_harness.a: $(FUZZ_CORE_COMMON:%=$(BUILD)/fuzz/core-replay/%.o) \
 		$(BUILD)/fuzz/core-replay/main.o $(BUILD)/fuzz/core-replay/lib/reader.o
@@ -93,4 +109,4 @@ $(BUILD)/fuzz/recycle_harness.a: $(FUZZ_RECYCLE_COMMON:%=$(BUILD)/fuzz/recycle-r
 .PHONY: fuzz-core fuzz-core-replay fuzz-core-cov
 fuzz-core: $(BUILD)/fuzz/core_fuzz $(BUILD)/fuzz/recycle_fuzz
 fuzz-core-replay: $(BUILD)/fuzz/core_replay $(BUILD)/fuzz/recycle_replay
-fuzz-core-cov: $(BUILD)/fuzz/core_cov $(BUILD)/fuzz/recycle_cov
+fuzz-core-cov: $(BUILD)/fuzz/core_cov $(BUILD)/fuzz/recycle_cov $(FUZZ_UNIT_COV)
