@@ -30,7 +30,7 @@ struct stages {
 	struct asynclazy_word word;
 	struct asynclazy_wait wait[BATCH];
 	struct asynclazy_call call[BATCH];
-	struct asynclazy_event *events;		/* WAITS */
+	struct asynclazy_event events[WAITS];
 };
 
 static void call(int fd, unsigned int cmd, void *arg, const char *what)
@@ -58,9 +58,6 @@ static void stages_open(struct stages *s)
 	unsigned int i;
 
 	s->client = client_of(open("/dev/asynclazy", O_RDWR | O_CLOEXEC));
-	s->events = calloc(WAITS, sizeof(*s->events));
-	if (!s->events)
-		bench_die("calloc", -ENOMEM);
 	for (i = 0; i < BATCH; i++) {
 		s->wait[i] = (struct asynclazy_wait) {
 			.size = sizeof(s->wait[i]), .flags = ASYNCLAZY_CLAIM_EVENT,
@@ -226,7 +223,7 @@ void bench_stages(int runs)
 	struct bench_result uring = { .name = "an io_uring command that does nothing" };
 	struct bench_result uring_many = { .name = "the same, 256 at a time" };
 	struct alazy_cache *cache = alazy_cache_open(NULL, NULL);
-	struct stages s = { 0 };
+	static struct stages s;
 	double whole, call_ns;
 
 	if (!cache)
@@ -265,6 +262,5 @@ void bench_stages(int runs)
 	bench_report(&uring, nop.name, call_ns);
 	bench_report(&uring_many, nop.name, call_ns);
 	close(s.client);
-	free(s.events);
 	alazy_cache_close(cache);
 }
