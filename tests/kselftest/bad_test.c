@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Bad input: buffers that cannot be used, no room. Nothing lost, nothing leaked. */
-#include <sys/syscall.h>
-#include <linux/userfaultfd.h>
-
 #include "kselftest_harness.h"
-#include "alz.h"
+#include "late_fault.h"
 
 FIXTURE(bad) {
 	struct alz a;
@@ -340,72 +337,15 @@ TEST_F(bad, a_table_takes_the_keys_that_it_was_made_for)
 	EXPECT_TRUE(alz_has(&self->a, "k", "value"));
 }
 
-/*
- * A claim whose struct can no longer be written when it has its answer: the
- * kernel comes to read the key, for which it has to wait, and meanwhile the
- * page of the struct changes.
- */
-struct late_fault {
-	int uffd;
-	char *key;		/* a page that is missing */
-	char *page;		/* has the struct */
-	const char *name;	/* the key that it will be */
-};
-
-static int late_fault_open(struct late_fault *l, char *page)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register r = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-
-	l->page = page;
-	l->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (l->uffd < 0)
-		return -errno;
-	l->key = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (l->key == MAP_FAILED)
-		return -errno;
-	r.range.start = (uintptr_t)l->key;
-	r.range.len = 4096;
-	if (ioctl(l->uffd, UFFDIO_API, &api) || ioctl(l->uffd, UFFDIO_REGISTER, &r))
-		return -errno;
-	return 0;
-}
-
-static void *late_fault_serve(void *arg)
-{
-	static char name[4096] __attribute__((aligned(4096)));
-	struct late_fault *l = arg;
-	struct uffdio_copy copy = {
-		.dst = (uintptr_t)l->key, .src = (uintptr_t)name, .len = sizeof(name),
-	};
-	struct uffd_msg msg;
-
-	if (read(l->uffd, &msg, sizeof(msg)) != sizeof(msg))
-		return NULL;
-	strcpy(name, l->name);
-	mprotect(l->page, 4096, PROT_READ);
-	ioctl(l->uffd, UFFDIO_COPY, &copy);
-	return NULL;
-}
-
 static int late_fault_claim(struct late_fault *l, const struct alz *a, const char *key,
 			    __u32 flags, __u64 cookie)
 {
 	struct asynclazy_claim *c = (void *)l->page;
-	pthread_t thread;
-	int err;
 
 	alz_claim_fill(a, c, key, strlen(key), flags);
 	c->cookie = cookie;
-	c->key = (uintptr_t)l->key;
-	l->name = key;
-	if (madvise(l->key, 4096, MADV_DONTNEED) ||
-	    pthread_create(&thread, NULL, late_fault_serve, l))
-		return -EAGAIN;
-	err = alz_call(a->client, ASYNCLAZY_IOC_CLAIM, c);
-	pthread_join(thread, NULL);
-	mprotect(l->page, 4096, PROT_READ | PROT_WRITE);
-	return err;
+	c->key = (uintptr_t)l->missing;
+	return late_fault_call(l, a->client, ASYNCLAZY_IOC_CLAIM, key, strlen(key));
 }
 
 TEST_F(bad, an_answer_that_cannot_be_told_cancels_no_older_wait)	/* K6, I5 */

@@ -101,6 +101,41 @@ TEST_F(quota, caches_of_a_user)				/* K13 */
 	EXPECT_EQ(0, alz_setup(&self->a, 8, 1));
 }
 
+TEST_F(quota, users_are_told_apart)			/* K13 */
+{
+	struct asynclazy_info before, i;
+	int socket;
+	__u64 word;
+	pid_t pid;
+
+	ASSERT_EQ(0, chmod(ALZ_DEVICE, 0666));
+	ASSERT_EQ(0, alz_setup(&self->a, 8, 1));
+	ASSERT_EQ(0, alz_info(&before));
+	pid = peer_fork(&socket);
+	if (!pid) {
+		int device;
+
+		alz_leave(&self->a);
+		device = become_user();
+		/* with and without one of its own, beside ours */
+		if (device < 0 || alz_info(&i) || i.out_caches_used || i.out_bytes_used)
+			_exit(1);
+		if (make(device, 1) < 0 || alz_info(&i) || i.out_caches_used != 1)
+			_exit(2);
+		_exit(peer_say(socket, 1) || peer_hear(socket, &word, ALZ_SOON_MS) ? 3 : 0);
+	}
+	ASSERT_EQ(0, peer_hear(socket, &word, ALZ_SOON_MS));
+	ASSERT_EQ(0, alz_info(&i));
+	EXPECT_EQ(before.out_caches_used, i.out_caches_used);
+	EXPECT_EQ(before.out_bytes_used, i.out_bytes_used);
+	alz_leave(&self->a);
+	ASSERT_EQ(0, alz_info(&i));
+	EXPECT_EQ(before.out_caches_used - 1, i.out_caches_used);
+	peer_say(socket, 1);
+	EXPECT_EQ(0, peer_reap(pid));
+	close(socket);
+}
+
 TEST_F(quota, a_cache_that_is_closed_makes_room_at_once)	/* K13 */
 {
 	int i, err = 0;

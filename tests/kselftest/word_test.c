@@ -5,6 +5,7 @@
 
 #include "kselftest_harness.h"
 #include "remote.h"
+#include "late_fault.h"
 #include "word.h"
 
 FIXTURE(word) {
@@ -428,6 +429,96 @@ TEST_F(word, what_is_refused)				/* K13 */
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4096, PROT_READ, MAP_SHARED, plain.client,
 				   ASYNCLAZY_OFF_HELD));
 	alz_leave(&plain);
+}
+
+TEST_F(word, a_wait_that_cannot_be_told_is_undone)	/* I10 */
+{
+	struct asynclazy_word word = { 3, 0, 0 };
+	__u32 flags[] = { EVENT, WAITFD };
+	struct asynclazy_wait *q;
+	struct late_fault late;
+	struct asynclazy_stats s;
+	unsigned int i;
+	int fds;
+
+	q = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, q);
+	if (late_fault_open(&late, (char *)q))
+		SKIP(return, "no userfaultfd here");
+	fds = alz_open_fds();
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		*q = (struct asynclazy_wait) {
+			.size = sizeof(*q), .flags = flags[i], .cookie = 7,
+			.words = (uintptr_t)late.missing, .count = 1,
+		};
+		EXPECT_EQ(-EFAULT, late_fault_call(&late, self->a.client, ASYNCLAZY_IOC_WAIT,
+						   &word, sizeof(word)));
+		/* a file is dropped when the call returns, or soon after */
+		EXPECT_TRUE(words_await(&self->w, 3, 0));
+		ASSERT_EQ(0, alz_stats(self->a.client, &s));
+		EXPECT_EQ(0, s.out_waits_now) TH_LOG("flags %#x", flags[i]);
+	}
+	EXPECT_EQ(fds, alz_open_fds());
+	EXPECT_EQ(0, word_wake(self->a.client, 3, 1));
+	/* one that has changed has nothing to undo, least of all an older wait */
+	ASSERT_EQ(0, word_event(self->a.client, 3, 0, 7));
+	word.expected = 1;
+	q->flags = EVENT;
+	EXPECT_EQ(-EFAULT, late_fault_call(&late, self->a.client, ASYNCLAZY_IOC_WAIT, &word,
+					   sizeof(word)));
+	EXPECT_EQ(1, word_wake(self->a.client, 3, 1));
+}
+
+TEST_F(word, the_first_of_some_words_is_let_go_if_another_is_bad)	/* K13 */
+{
+	struct asynclazy_word words[3] = { 0 };
+	int fd = memfd_create("words", MFD_CLOEXEC);
+	struct alz_state before;
+	__u32 *at;
+	int i;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, 4096));
+	at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, at);
+	alz_snapshot(&self->a, &before);
+	for (i = 0; i < 3; i++) {
+		words[i].word = (uintptr_t)&at[i];
+		words[i].flags = ASYNCLAZY_WORD_ADDRESS;
+	}
+	words[2].word++;
+	REFUSED(-EINVAL, word_wait(self->a.client, words, 3, EVENT, 1, 0, &self->q));
+	words[2].word = 8;
+	REFUSED(-EFAULT, word_wait(self->a.client, words, 3, EVENT, 1, 0, &self->q));
+	/* nor does the last one's change leave the others waited for */
+	words[2].word = (uintptr_t)&at[2];
+	words[2].expected = 5;
+	ASSERT_EQ(0, word_wait(self->a.client, words, 3, EVENT, 1, 0, &self->q));
+	EXPECT_EQ(ASYNCLAZY_RESULT_CHANGED, self->q.out_result);
+	EXPECT_EQ(2, self->q.out_index);
+	munmap(at, 4096);
+	close(fd);
+}
+
+TEST_F(word, a_wait_fd_whose_reader_faults_was_not_told)	/* I10 */
+{
+	struct asynclazy_word word = { 4, 0, 0 };
+	struct asynclazy_event event;
+	char *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd;
+
+	ASSERT_NE(MAP_FAILED, page);
+	ASSERT_EQ(0, word_wait(self->a.client, &word, 1, WAITFD, 0, 0, &self->q));
+	fd = self->q.out_fd;
+	ASSERT_EQ(0, word_event(self->a.client, 4, 0, 8));
+	EXPECT_EQ(1, word_wake(self->a.client, 4, 1));
+	EXPECT_EQ(-1, read(fd, page, sizeof(event)));
+	EXPECT_EQ(EFAULT, errno);
+	/* so its wake goes to the next when it is closed */
+	close(fd);
+	ASSERT_EQ(1, alz_events(&self->a, &event, 1, ALZ_SOON_MS));
+	EXPECT_EQ(8, event.cookie);
+	munmap(page, 4096);
 }
 
 static void on_signal(int signal)
