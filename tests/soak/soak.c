@@ -163,7 +163,7 @@ int main(int argc, char **argv)
 	uint64_t kills = 0, lowest_used = UINT64_MAX, most = 0, most_kernel = 0, last = 0, began;
 	struct figures first = { 0 }, f;
 	struct alazy_cache *cache;
-	bool warm = false;
+	bool warm = false, went_on = false;
 	unsigned int i;
 	int c;
 
@@ -213,9 +213,13 @@ int main(int argc, char **argv)
 	uint64_t expired, next_kill = began + kill_ms;
 
 	timerfd_settime(timer, 0, &tick, NULL);
-	/* a short run may by chance have nothing of some kind yet; not a much longer one */
-	while ((ops_done() < ops || (!all_kinds() && ops_done() < 20 * ops)) &&
-	       !soak->wrong_set) {
+	while (!soak->wrong_set) {
+		/* a short run may by chance have nothing of some kind yet; not a much longer one */
+		if (ops_done() >= ops) {
+			if (all_kinds() || ops_done() >= 20 * ops)
+				break;
+			went_on = true;
+		}
 		if (read(timer, &expired, sizeof(expired)) < 0 && errno != EINTR)
 			break;
 		reap(true);
@@ -251,6 +255,10 @@ int main(int argc, char **argv)
 	       "%lu segments emptied, %lu publishes waited, %lu not kept, %lu deaths\n",
 	       ops_done(), now_ms() - began, SUM(inits), f.s.evictions, f.s.reinsertions,
 	       f.s.reclaims, f.s.waited, f.s.unkept, f.s.deaths);
+	printf("# looked at: %lu values in memfds, %lu that came by dispatch\n",
+	       SUM(memfds), SUM(events));
+	if (went_on)
+		printf("# nothing of some kind in the first %lu operations: it went on\n", ops);
 	printf("# memory for values: %lu KiB at most of %lu, used %lu %% at least; the kernel's "
 	       "own: %lu kB, at most %lu later\n", most >> 10, opts.arena_size >> 10,
 	       warm ? lowest_used * 100 / opts.arena_size : 0, first.kernel, most_kernel);
