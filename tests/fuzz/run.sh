@@ -6,10 +6,11 @@ cd "$(dirname "$0")/../.." || exit 1
 
 usage() {
 	cat <<'END'
-usage: tests/fuzz/run.sh [core] [uapi] [stress-ng] [coverage]     (default: all)
+usage: tests/fuzz/run.sh [core] [uapi] [races] [stress-ng] [coverage]     (default: all)
 
   core       the core natively, under libFuzzer, beside a model
   uapi       /dev/asynclazy in the guest, guided by coverage, under KASAN
+  races      the same, under KCSAN
   stress-ng  stress-ng --dev on /dev/asynclazy, under KASAN
   coverage   which basic blocks of the module its tests reach, by file
 
@@ -19,10 +20,10 @@ END
 }
 
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(core uapi stress-ng coverage)
+[ ${#parts[@]} -gt 0 ] || parts=(core uapi races stress-ng coverage)
 for p in "${parts[@]}"; do
 	case $p in
-	core | uapi | stress-ng | coverage) ;;
+	core | uapi | races | stress-ng | coverage) ;;
 	-h | --help) usage; exit 0 ;;
 	*) usage >&2; exit 2 ;;
 	esac

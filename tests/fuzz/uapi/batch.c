@@ -4,6 +4,7 @@
  * a program killed, and watches the clock, the counters and the kernel's log.
  */
 #include "lane.h"
+#include "pair.h"
 #include "parent.h"
 
 #include <fcntl.h>
@@ -379,6 +380,8 @@ int batch_run(const struct program *p, u32 n)
 	}
 	if (kernel_complained())
 		violation("the kernel complained");
+	if (alz_pair_complaint())
+		violation("another client was disturbed: %s", alz_pair_complaint());
 	/* only now: lanes that are replaced look at it */
 	if (done)
 		sh->serial += n;

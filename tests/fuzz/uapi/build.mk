@@ -5,7 +5,7 @@
 UAPI_FUZZ := $(BUILD)/fuzz/uapi
 UAPI_FUZZ_DIR := tests/fuzz/uapi
 UAPI_FUZZ_SRCS := $(basename $(notdir $(wildcard $(UAPI_FUZZ_DIR)/*.c)))
-UAPI_FUZZ_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Ikmod/uapi
+UAPI_FUZZ_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -Ikmod/uapi -Itests/kselftest
 
 .PHONY: fuzz-uapi
 fuzz-uapi: $(UAPI_FUZZ)/uapi_fuzz
@@ -14,7 +14,13 @@ $(UAPI_FUZZ)/%.o: $(UAPI_FUZZ_DIR)/%.c
 	@mkdir -p $(@D)
 	$(CC) $(UAPI_FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(UAPI_FUZZ)/uapi_fuzz: $(UAPI_FUZZ_SRCS:%=$(UAPI_FUZZ)/%.o)
+# Other clients, beside it.
+UAPI_FUZZ_PAIR := $(patsubst %,$(UAPI_FUZZ)/%.o,pair alz view)
+$(UAPI_FUZZ_PAIR): $(UAPI_FUZZ)/%.o: tests/kselftest/%.c
+	@mkdir -p $(@D)
+	$(CC) $(UAPI_FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(UAPI_FUZZ)/uapi_fuzz: $(UAPI_FUZZ_SRCS:%=$(UAPI_FUZZ)/%.o) $(UAPI_FUZZ_PAIR)
 	$(CC) -static -pthread -o $@ $^
 
 # Basic blocks are counted by cover/module.c, so this works on any kernel.

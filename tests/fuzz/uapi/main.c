@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The fuzzer's command line, its loop and its report. */
 #include "lane.h"
+#include "pair.h"
 #include "parent.h"
 
 #include <fcntl.h>
 #include <getopt.h>
 #include <unistd.h>
 #include <sys/syscall.h>
+
+#define NEIGHBOUR	4321	/* a user whom the fuzzer is not */
 
 static struct {
 	u64 executions;
@@ -300,8 +303,20 @@ static int options(int argc, char **argv)
 	return 0;
 }
 
+/* Other clients, of another user, as what the fuzzer's uses up is its own. */
+static int neighbours(void)
+{
+	int err;
+
+	if (setresuid(NEIGHBOUR, -1, -1))
+		return -errno;
+	err = alz_pair_start(NULL);
+	return setresuid(0, -1, -1) ? -errno : err;
+}
+
 int main(int argc, char **argv)
 {
+	u64 rounds, began;
 	int err;
 
 	desc_init();
@@ -310,12 +325,15 @@ int main(int argc, char **argv)
 		return err;
 	rnd_seed(opt.seed);
 	printf("TAP version 13\n# seed %llu\n", opt.seed);
-	err = batch_setup(opt.blind, opt.watchdog);
+	err = opt.replay ? 0 : neighbours();
+	if (!err)
+		err = batch_setup(opt.blind, opt.watchdog);
 	if (err) {
 		printf("Bail out! cannot start: %s%s\n", strerror(-err),
 		       opt.blind ? "" : " (no kcov? try --blind)");
 		return 1;
 	}
+	began = alz_pair_rounds();
 	progress(false);
 	if (opt.replay) {
 		err = replay();
@@ -337,9 +355,13 @@ int main(int argc, char **argv)
 	}
 	if (!err && opt.distill && !opt.blind)
 		err = corpus_distill(stdout, opt.distill);
+	rounds = alz_pair_rounds() - began;
+	printf("# beside it: %llu rounds of a pair of other clients\n", rounds);
+	report(rounds && !alz_pair_complaint(), "no other client is disturbed");
 	figures();
 	if (err)
 		return 1;
+	alz_pair_stop();
 	batch_end();
 	kmemleak_clean();
 	if (opt.module) {

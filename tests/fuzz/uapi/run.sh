@@ -6,15 +6,16 @@ cd "$(dirname "$0")/../../.." || exit 1
 
 usage() {
 	cat <<'END'
-usage: tests/fuzz/uapi/run.sh [uapi] [stress-ng] [coverage] [option...]
+usage: tests/fuzz/uapi/run.sh [uapi] [races] [stress-ng] [coverage] [option...]
 
   uapi       the fuzzer of this directory on the KASAN kernel (default)
+  races      the same without coverage on the KCSAN kernel, for ten minutes
   stress-ng  stress-ng --dev on the KASAN kernel
   coverage   kselftests and fuzzer on a module that counts basic blocks
 
   --kernel K        for uapi and stress-ng (default: kasan)
   --executions N    programs that the fuzzer runs (default 6000, full 10000000)
-  --seconds S       or until then (default 150, full 10800)
+  --seconds S       or until then (default 150, full 3600; races 600)
   --seed N          of its random numbers (default 1)
   --keep DIR        afterwards write what was found there as a corpus
   --replay FILE     run the programs of a file instead, and show what they did
@@ -31,14 +32,15 @@ export BUILD=${BUILD:-build}
 full=${ALZ_FULL:-}
 [ "$full" != 0 ] || full=
 kernel=kasan executions=6000 seconds=150 seed=1 keep='' replay='' repeat=1 ops=400 parts=()
-[ -z "$full" ] || executions=10000000 seconds=10800 ops=100000
+[ -z "$full" ] || executions=10000000 seconds=3600 ops=100000
 while [ $# -gt 0 ]; do
 	case $1 in
 	-h | --help) usage; exit 0 ;;
-	uapi | stress-ng | coverage) parts+=("$1") ;;
+	uapi | races | stress-ng | coverage) parts+=("$1") ;;
 	--kernel | --executions | --seconds | --seed | --keep | --replay | --repeat)
 		[ $# -gt 1 ] || { usage >&2; exit 2; }
 		declare "${1#--}=$2"
+		[ "$1" != --seconds ] || races=$2
 		shift
 		;;
 	*) usage >&2; exit 2 ;;
@@ -112,7 +114,7 @@ in_guest() {
 }
 
 run_uapi() {
-	local ko args
+	local ko args name=${kernel/kasan/uapi}
 	if ! ko=$(module "$kernel") || ! quiet_make fuzz-uapi; then
 		verdict 1 'the fuzzer and the module are built'
 		return
@@ -125,7 +127,7 @@ run_uapi() {
 		[ -z "$keep" ] || args+=(--distill 150)
 	fi
 	[ "$kernel" = kasan ] || args+=(--blind)
-	in_guest uapi "$kernel" "$ko" 1G --file "$here/corpus:/corpus" -- "$fuzzer" "${args[@]}"
+	in_guest "$name" "$kernel" "$ko" 1G --file "$here/corpus:/corpus" -- "$fuzzer" "${args[@]}"
 	verdict $? 'the kernel has nothing to say about it'
 	if [ -n "$keep" ]; then
 		mkdir -p "$keep"
@@ -133,8 +135,12 @@ run_uapi() {
 		# shellcheck disable=SC2016
 		awk -v dir="$keep" '/^----/ { close(f); f = ""; next }
 			/^[0-3][+ ]/ { if (!f) f = sprintf("%s/%03d.txt", dir, ++n); print >f }' \
-			"$out/uapi.log"
+			"$out/$name.log"
 	fi
+}
+
+run_races() {
+	kernel=kcsan executions=10000000 seconds=${races:-600} run_uapi
 }
 
 run_stress() {
@@ -176,6 +182,7 @@ echo 'TAP version 13'
 for p in "${parts[@]}"; do
 	case $p in
 	uapi) run_uapi ;;
+	races) run_races ;;
 	stress-ng) run_stress ;;
 	coverage) run_coverage ;;
 	esac
