@@ -10,7 +10,7 @@ usage: tests/stress/run.sh [KERNEL...] [-- STORM-OPTION...]     (default: 6.12 k
 
 Boots each kernel and kills processes that use caches at random instants, some
 10,000 times on a distribution's kernel; debug kernels (build/kernels/kasan, kcsan)
-are slow: 500 and 300. ALZ_FULL=1: 1,000,000, 100,000 and 20,000. The program is
+are slow: 500 and 300. ALZ_FULL=1: 1,000,000, 20,000 and 5,000. The program is
 build/stress/storm (make stress); its options are told by its --help and can be
 given after --, for instance `-- --kills 500 --seed 7`.
 
@@ -58,8 +58,8 @@ for k in "${kernels[@]}"; do
 	fi
 	# seconds bound what hangs; a calm has a watchdog of its own
 	case $k in
-	kasan) count=500 full=100000 round=250 memory=3G ;;
-	kcsan) count=300 full=20000 round=300 memory=2G ;;
+	kasan) count=500 full=20000 round=250 memory=3G ;;
+	kcsan) count=300 full=5000 round=300 memory=2G ;;
 	*) count=10000 full=1000000 round=2000 memory=2G ;;
 	esac
 	seconds=1800
