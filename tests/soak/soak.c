@@ -99,9 +99,13 @@ static uint64_t ops_done(void)
 	sum_;								\
 })
 
-static bool all_kinds(void)
+static void large_find(void)
 {
-	return SUM(memfds) && SUM(events);
+	uint64_t key;
+
+	for (key = 0; key < soak->keys && soak->nr_large < LARGE_MAX; key++)
+		if (value_size(key) > VALUE_INLINE)
+			soak->large[soak->nr_large++] = key;
 }
 
 /* One that ended by itself, or was killed: replace it. */
@@ -163,7 +167,7 @@ int main(int argc, char **argv)
 	uint64_t kills = 0, lowest_used = UINT64_MAX, most = 0, most_kernel = 0, last = 0, began;
 	struct figures first = { 0 }, f;
 	struct alazy_cache *cache;
-	bool warm = false, went_on = false;
+	bool warm = false;
 	unsigned int i;
 	int c;
 
@@ -193,6 +197,7 @@ int main(int argc, char **argv)
 	/* a value has some 900 bytes with its share of large ones */
 	soak->keys = keys ? keys : opts.arena_size / 900 * 4;
 	opts.max_keys = soak->keys;
+	large_find();
 	soak->ops = ops;
 	soak->workers = workers;
 	soak->seed = 1;
@@ -213,13 +218,7 @@ int main(int argc, char **argv)
 	uint64_t expired, next_kill = began + kill_ms;
 
 	timerfd_settime(timer, 0, &tick, NULL);
-	while (!soak->wrong_set) {
-		/* a short run may by chance have nothing of some kind yet; not a much longer one */
-		if (ops_done() >= ops) {
-			if (all_kinds() || ops_done() >= 20 * ops)
-				break;
-			went_on = true;
-		}
+	while (ops_done() < ops && !soak->wrong_set) {
 		if (read(timer, &expired, sizeof(expired)) < 0 && errno != EINTR)
 			break;
 		reap(true);
@@ -257,15 +256,13 @@ int main(int argc, char **argv)
 	       f.s.reclaims, f.s.waited, f.s.unkept, f.s.deaths);
 	printf("# looked at: %lu values in memfds, %lu that came by dispatch\n",
 	       SUM(memfds), SUM(events));
-	if (went_on)
-		printf("# nothing of some kind in the first %lu operations: it went on\n", ops);
 	printf("# memory for values: %lu KiB at most of %lu, used %lu %% at least; the kernel's "
 	       "own: %lu kB, at most %lu later\n", most >> 10, opts.arena_size >> 10,
 	       warm ? lowest_used * 100 / opts.arena_size : 0, first.kernel, most_kernel);
 	if (soak->wrong_set)
 		printf("# %s\n", soak->wrong);
 	verdict(!SUM(errors) && ops_done() >= ops, "every value is right and no call fails");
-	verdict(all_kinds() && (!kill_ms || kills),
+	verdict(SUM(memfds) && SUM(events) && (!kill_ms || kills),
 		"large values, events and kills were among it");
 	verdict(warm && f.s.evictions && f.s.reinsertions, "the cache evicts all the time");
 	/* but for the segments that reclaim keeps free, and what is being filled */

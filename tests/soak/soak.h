@@ -17,7 +17,9 @@
 #include "asynclazy.h"
 
 #define WORKERS_MAX	64
-#define VALUE_MAX	(700u << 10)	/* more than a segment of the cache: a memfd */
+#define VALUE_MAX	(300u << 10)	/* more than a segment of the cache: a memfd */
+#define VALUE_INLINE	65536		/* no other is larger than this */
+#define LARGE_MAX	64
 
 struct worker {
 	_Atomic uint64_t ops;		/* done by all processes of this place */
@@ -34,6 +36,8 @@ struct soak {
 	uint64_t ops;			/* in all, constant */
 	uint64_t keys;			/* constant */
 	unsigned int workers;		/* constant */
+	unsigned int nr_large;		/* constant */
+	uint64_t large[LARGE_MAX];	/* keys whose values are memfds; constant */
 	_Atomic bool stop;
 	_Atomic uint64_t seed;
 	char wrong[256];		/* what the first error was */

@@ -79,7 +79,7 @@ static void look(const struct alazy_ref *ref, uint64_t key, bool whole, const ch
 	if (why)
 		wrong(place, "%s: the value of key %llu, generation %llu, is %s", how,
 		      (unsigned long long)key, (unsigned long long)ref->generation, why);
-	if (ref->size > 65536)
+	if (ref->size > VALUE_INLINE)
 		soak->worker[place].memfds++;
 }
 
@@ -91,10 +91,9 @@ static void let_go(struct held *h, const char *how)
 	alazy_ref_put(&h->ref);
 }
 
-static void get(struct alazy_cache *cache)
+static void get(struct alazy_cache *cache, uint64_t key)
 {
 	struct held *h = &held[rnd() % HELD];
-	uint64_t key = pick_key();
 	struct alazy_ref ref;
 	int err;
 
@@ -199,14 +198,17 @@ _Noreturn void worker_run(unsigned int me)
 		for (batch = 0; batch < BATCH; batch++) {
 			uint64_t what = rnd() % 1024;
 
-			if (what < 20)
+			/* by chance alone one would hardly come */
+			if (soak->nr_large && !(rnd() % 4096))
+				get(cache, soak->large[rnd() % soak->nr_large]);
+			else if (what < 20)
 				set(cache);
 			else if (what < 24)
 				invalidate(cache);
 			else if (what < 25)
 				get_many(cache);
 			else
-				get(cache);
+				get(cache, pick_key());
 		}
 		soak->worker[place].ops += BATCH;
 	}
