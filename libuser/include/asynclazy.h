@@ -52,7 +52,7 @@ struct alazy;		/* one value, see alazy_new() */
 #define ALAZY_BACKEND_KERNEL	1	/* shared by the processes of the host */
 #define ALAZY_BACKEND_LOCAL	2	/* shared by the threads of this process */
 
-#define ALAZY_CACHE_STABLE	(1U << 0)	/* append-only: nothing is ever evicted */
+#define ALAZY_CACHE_STABLE	(1U << 0)	/* append-only: only memfds are evicted */
 #define ALAZY_CACHE_EXCLUSIVE	(1U << 1)	/* create it; -EEXIST if it is there */
 #define ALAZY_CACHE_EXISTING	(1U << 2)	/* open only; -ENOENT if it is not */
 #define ALAZY_CACHE_READONLY	(1U << 3)	/* get and wait only; with EXISTING */
@@ -70,7 +70,8 @@ struct alazy;		/* one value, see alazy_new() */
  *	it fills
  * @segment_size: 0, or a power of two from 64 KiB to 64 MiB: how the arena grows
  *	and what is evicted at once; a value in the arena is at most a segment less
- *	some 4 KiB (larger ones are put into memfds); 0 means 1 MiB, a sixteenth of a
+ *	some 4 KiB (larger ones are put into memfds, but in a STABLE cache are
+ *	-EFBIG); 0 means 1 MiB, a sixteenth of a
  *	small arena, 2 MiB (huge pages) in one of 256 MiB or more
  * @ttl_ns: for values whose publish says 0; 0: they never end
  * @stale_ttl_ns: as in struct alazy_publish_opts
@@ -99,10 +100,11 @@ struct alazy;		/* one value, see alazy_new() */
  *	Each takes eight bytes
  *
  * What a cache does when it is full: by default it evicts, by segments of the
- * arena, what was not read for longest; a ref keeps what it refers to. With STABLE
- * nothing goes: full is -ENOSPC, refs stay valid until close even when they are
- * put (but for values in memfds), and a hit is somewhat faster. Asking for STABLE of a cache that is there
- * and is not is -EINVAL.
+ * arena, oldest first, but keeps what was read since its turn came last; a ref
+ * keeps what it refers to. With STABLE nothing goes: full is -ENOSPC, refs stay
+ * valid until close even when they are put (but for values in memfds), and a hit
+ * is somewhat faster. Asking for STABLE of a cache that is there and is not is
+ * -EINVAL.
  */
 struct alazy_cache_opts {
 	uint32_t size;
@@ -949,7 +951,7 @@ struct alazy_stats {
 	uint64_t waited;		/* publishes that had to wait for room */
 	uint64_t memfds;
 	uint64_t memfd_bytes;
-	uint64_t segments;		/* that the arena has memory for */
+	uint64_t segments;		/* that the budget is for */
 	uint64_t segments_free;
 	uint64_t segments_open;
 	uint64_t segments_full;

@@ -177,7 +177,7 @@ void fault_bystander_start(void)
 	if (!visitor_start())
 		snprintf(complaint, sizeof(complaint), "the visitor cannot start");
 	err = alz_pair_start(fault_hook_never);
-	if (err)
+	if (err && !complaint[0] && !alz_pair_complaint())
 		snprintf(complaint, sizeof(complaint), "the pair cannot start: %s", strerror(-err));
 }
 
@@ -202,7 +202,7 @@ void fault_bystander_stop(void)
 		kill(visitor, SIGKILL);
 		waitpid(visitor, NULL, 0);
 		visitor = 0;
-		close(FAULT_FD_VISIT);
 	}
+	close(FAULT_FD_VISIT);
 	alz_pair_stop();
 }

@@ -12,7 +12,6 @@
 
 struct shared {
 	__u64 rounds;
-	bool stop;
 	char complaint[256];
 };
 
@@ -42,26 +41,6 @@ static bool tell(int fd, __u64 word)
 	return send(fd, &word, sizeof(word), MSG_NOSIGNAL) == sizeof(word);
 }
 
-/* The administrator may have lowered a quota for a moment: then try again. */
-static int claim(const struct alz *a, const char *key, __u32 flags, __u64 cookie,
-		 struct asynclazy_claim *c)
-{
-	__u64 until = alz_now() + ANSWER_MS * ALZ_MSEC;
-	struct timespec pace = { .tv_nsec = PACE_NS };
-	int err;
-
-	for (;;) {
-		alz_claim_fill(a, c, key, strlen(key), INIT | flags);
-		c->cookie = cookie;
-		if (flags & BLOCK)
-			c->deadline = until;
-		err = alz_claim_raw(a, c);
-		if (err != -EDQUOT || alz_now() > until)
-			return err;
-		nanosleep(&pace, NULL);
-	}
-}
-
 /*
  * Per round: the owner claims and tells; the waiter registers and
  * tells (or is about to block); the owner ends the key; the waiter looks at what
@@ -75,11 +54,11 @@ static void owner_run(const struct alz *a, int peer)
 	char key[32], value[32];
 	__u64 round, word, count;
 
-	for (round = 1; !shared->stop; round++) {
+	for (round = 1;; round++) {
 		snprintf(key, sizeof(key), "key %u", (unsigned int)(round % 64));
 		snprintf(value, sizeof(value), "value %llu", round);
 		MUST("invalidate", alz_invalidate(a, key, NULL), 0);
-		MUST("claim", claim(a, key, 0, 0, &c), 0);
+		MUST("claim", alz_claim(a, key, INIT, &c), 0);
 		MUST("its result", c.out_result, ASYNCLAZY_RESULT_TICKET);
 		if (!tell(peer, round) || !hear(peer, &word))
 			COMPLAIN("the waiter is not there in round %llu", round);
@@ -117,13 +96,15 @@ static void waiter_wait(const struct alz *a, const char *key, __u64 round, int p
 	case 0:
 		if (!tell(peer, round))
 			COMPLAIN("the owner is gone");
-		MUST("claim with BLOCK", claim(a, key, BLOCK, 0, &c), 0);
+		alz_claim_fill(a, &c, key, strlen(key), INIT | BLOCK);
+		c.deadline = alz_now() + ANSWER_MS * ALZ_MSEC;
+		MUST("claim with BLOCK", alz_claim_raw(a, &c), 0);
 		e->result = c.out_result;
 		e->error = c.out_error;
 		e->ticket = c.out_ticket;
 		return;
 	case 1:
-		MUST("claim with EVENT", claim(a, key, EVENT, round, &c), 0);
+		MUST("claim with EVENT", alz_claim_event(a, key, INIT | EVENT, round, &c), 0);
 		MUST("its result", c.out_result, ASYNCLAZY_RESULT_PENDING);
 		if (!tell(peer, round))
 			COMPLAIN("the owner is gone");
@@ -131,9 +112,9 @@ static void waiter_wait(const struct alz *a, const char *key, __u64 round, int p
 		MUST("its cookie", e->cookie, round);
 		return;
 	default:
-		MUST("claim with FD", claim(a, key, WAITFD, round, &c), 0);
-		MUST("its result", c.out_result, ASYNCLAZY_RESULT_PENDING);
-		fd = c.out_fd;
+		fd = alz_waitfd(a, key, INIT, round);
+		if (fd < 0)
+			COMPLAIN("claim with FD: %d", fd);
 		if (!tell(peer, round))
 			COMPLAIN("the owner is gone");
 		MUST("the wait fd", alz_read_waitfd(fd, e, ANSWER_MS), 0);
@@ -148,7 +129,7 @@ static void waiter_run(const struct alz *a, int peer)
 	__u64 round;
 	__u32 size;
 
-	while (!shared->stop && hear(peer, &round)) {
+	while (hear(peer, &round)) {
 		snprintf(key, sizeof(key), "key %u", (unsigned int)(round % 64));
 		snprintf(value, sizeof(value), "value %llu", round);
 		waiter_wait(a, key, round, peer, &e);
@@ -196,10 +177,21 @@ static int pair_fork(void (*child)(void), int cache, const int pair[2])
 	return 0;
 }
 
+bool alz_pair_goes_on(void)
+{
+	__u64 until = alz_now() + ANSWER_MS * ALZ_MSEC, more = alz_pair_rounds() + 2;
+	struct timespec t = { .tv_nsec = ALZ_MSEC };
+
+	while (!alz_pair_complaint() && alz_pair_rounds() < more) {
+		if (alz_now() > until)
+			return false;
+		nanosleep(&t, NULL);
+	}
+	return !alz_pair_complaint();
+}
+
 int alz_pair_start(void (*child)(void))
 {
-	__u64 until = alz_now() + ANSWER_MS * ALZ_MSEC;
-	struct timespec t = { .tv_nsec = ALZ_MSEC };
 	int device, pair[2], err;
 	struct asynclazy_create c;
 
@@ -223,9 +215,7 @@ int alz_pair_start(void (*child)(void))
 	close(pair[1]);
 out_cache:
 	close(c.out_fd);
-	while (!err && !shared->rounds && !shared->complaint[0] && alz_now() < until)
-		nanosleep(&t, NULL);
-	return err;
+	return err ?: alz_pair_goes_on() ? 0 : -EIO;
 }
 
 __u64 alz_pair_rounds(void)
@@ -241,10 +231,12 @@ const char *alz_pair_complaint(void)
 		return NULL;
 	for (i = 0; i < 2; i++)
 		/* or who started the pair has reaped it among others */
-		if (children[i] > 0 && waitpid(children[i], NULL, WNOHANG) &&
-		    !shared->complaint[0])
-			snprintf(shared->complaint, sizeof(shared->complaint),
-				 "%s of the pair is gone", i ? "who waits" : "the owner");
+		if (children[i] > 0 && waitpid(children[i], NULL, WNOHANG)) {
+			children[i] = 0;
+			if (!shared->complaint[0])
+				snprintf(shared->complaint, sizeof(shared->complaint),
+					 "%s of the pair is gone", i ? "who waits" : "the owner");
+		}
 	return shared->complaint[0] ? shared->complaint : NULL;
 }
 
@@ -259,6 +251,7 @@ void alz_pair_stop(void)
 			continue;
 		kill(children[i], SIGKILL);
 		waitpid(children[i], NULL, 0);
+		children[i] = 0;
 	}
 	munmap(shared, sizeof(*shared));
 	shared = NULL;

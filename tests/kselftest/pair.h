@@ -10,11 +10,17 @@
 #ifndef KSELFTEST_PAIR_H
 #define KSELFTEST_PAIR_H
 
+#include <stdbool.h>
 #include <linux/types.h>
 
-/* @child, if any, is called in both processes first. Returns at the first round. */
+/*
+ * @child, if any, is called in both processes first. Return: 0 when they have done
+ * some rounds; -errno, and there may be a complaint.
+ */
 int alz_pair_start(void (*child)(void));
 __u64 alz_pair_rounds(void);
+/* Await two further rounds. Return: whether they came, without a complaint. */
+bool alz_pair_goes_on(void);
 /* What is wrong, or NULL. */
 const char *alz_pair_complaint(void);
 void alz_pair_stop(void);

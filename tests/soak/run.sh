@@ -12,7 +12,7 @@ Boots each kernel; eight processes use a cache that is always full, and are kill
 again and again: 300,000 operations on a distribution's kernel, 60,000 on each of the
 debug kernels (build/kernels/kasan, kcsan). ALZ_FULL=1: 100,000,000, 1,000,000 and
 300,000. The program is build/soak/soak (make soak); its options are told by its
---help and can be given after --, for instance `-- --ops 5000 --kill 20`.
+--help and can be given after --, for instance `-- --ops 100000 --kill 20`.
 
 Environment: ALZ_FULL=1 full counts; BUILD=build.
 END

@@ -194,7 +194,7 @@ int main(int argc, char **argv)
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	opts.arena_size = arena << 20;
-	/* a value has some 900 bytes with its share of large ones */
+	/* a value has some 650 bytes, and a record's head */
 	soak->keys = keys ? keys : opts.arena_size / 900 * 4;
 	opts.max_keys = soak->keys;
 	large_find();
@@ -254,7 +254,7 @@ int main(int argc, char **argv)
 	       "%lu segments emptied, %lu publishes waited, %lu not kept, %lu deaths\n",
 	       ops_done(), now_ms() - began, SUM(inits), f.s.evictions, f.s.reinsertions,
 	       f.s.reclaims, f.s.waited, f.s.unkept, f.s.deaths);
-	printf("# looked at: %lu values in memfds, %lu that came by dispatch\n",
+	printf("# looked at: %lu values of more than 64 KiB, %lu that came by dispatch\n",
 	       SUM(memfds), SUM(events));
 	printf("# memory for values: %lu KiB at most of %lu, used %lu %% at least; the kernel's "
 	       "own: %lu kB, at most %lu later\n", most >> 10, opts.arena_size >> 10,

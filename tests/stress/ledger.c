@@ -90,8 +90,9 @@ void ledger_grant(struct view *v, __u32 key, __u64 generation, __u64 ticket,
 			      v->serial, key, generation, ticket);
 	}
 	if (v->ledger->outcome[generation])
-		wrong(WRONG_TICKET, "cache %llu key %u generation %llu: ticket %llu granted after its end",
-		      v->serial, key, generation, ticket);
+		wrong(WRONG_TICKET, "cache %llu%s key %u generation %llu: ticket %llu, attempt %u, granted after ticket %llu and its end %#llx",
+		      v->serial, LEASED(v) ? ", with leases," : "", key, generation, ticket,
+		      attempt, grant_ticket(old), v->ledger->outcome[generation]);
 	count(&storm->totals.tickets);
 	if (attempt)
 		count(&storm->totals.handovers);

@@ -303,7 +303,7 @@ static int options(int argc, char **argv)
 	return 0;
 }
 
-/* Other clients, of another user, as what the fuzzer's uses up is its own. */
+/* Other clients, whose quotas are another user's: what the fuzzer uses up is its own. */
 static int neighbours(void)
 {
 	int err;
@@ -325,9 +325,13 @@ int main(int argc, char **argv)
 		return err;
 	rnd_seed(opt.seed);
 	printf("TAP version 13\n# seed %llu\n", opt.seed);
-	err = opt.replay ? 0 : neighbours();
-	if (!err)
-		err = batch_setup(opt.blind, opt.watchdog);
+	err = neighbours();
+	if (err) {
+		printf("Bail out! other clients cannot start: %s\n",
+		       alz_pair_complaint() ?: strerror(-err));
+		return 1;
+	}
+	err = batch_setup(opt.blind, opt.watchdog);
 	if (err) {
 		printf("Bail out! cannot start: %s%s\n", strerror(-err),
 		       opt.blind ? "" : " (no kcov? try --blind)");
@@ -357,7 +361,7 @@ int main(int argc, char **argv)
 		err = corpus_distill(stdout, opt.distill);
 	rounds = alz_pair_rounds() - began;
 	printf("# beside it: %llu rounds of a pair of other clients\n", rounds);
-	report(rounds && !alz_pair_complaint(), "no other client is disturbed");
+	report(rounds && alz_pair_goes_on(), "no other client is disturbed");
 	figures();
 	if (err)
 		return 1;

@@ -14,10 +14,10 @@ usage: tests/fuzz/uapi/run.sh [uapi] [races] [stress-ng] [coverage] [option...]
   coverage   kselftests and fuzzer on a module that counts basic blocks
 
   --kernel K        for uapi and stress-ng (default: kasan)
-  --executions N    programs that the fuzzer runs (default 6000, full 10000000)
+  --executions N    programs that the fuzzer runs (default 6000, full 10000000, races too)
   --seconds S       or until then (default 150, full 3600; races 600)
   --seed N          of its random numbers (default 1)
-  --keep DIR        afterwards write what was found there as a corpus
+  --keep DIR        afterwards write what uapi found there as a corpus
   --replay FILE     run the programs of a file instead, and show what they did
   --repeat N        so many times
 
@@ -41,6 +41,7 @@ while [ $# -gt 0 ]; do
 		[ $# -gt 1 ] || { usage >&2; exit 2; }
 		declare "${1#--}=$2"
 		[ "$1" != --seconds ] || races=$2
+		[ "$1" != --executions ] || asked=$2
 		shift
 		;;
 	*) usage >&2; exit 2 ;;
@@ -140,7 +141,7 @@ run_uapi() {
 }
 
 run_races() {
-	kernel=kcsan executions=10000000 seconds=${races:-600} run_uapi
+	kernel=kcsan executions=${asked:-10000000} seconds=${races:-600} keep= run_uapi
 }
 
 run_stress() {
