@@ -56,6 +56,14 @@ static bool ledger_has(const struct view *v, __u64 number)
 	return false;
 }
 
+/* Whether a ticket was taken away: what comes of its generation is not ours. */
+static bool ledger_lost(struct view *v, __u32 key, __u64 generation, __u64 ticket)
+{
+	struct held h = { .view = v, .key = key, .generation = generation, .ticket = ticket };
+
+	return LEASED(v) && ticket_renew(&h) == -ESTALE;
+}
+
 /* This worker was given a ticket. */
 void ledger_grant(struct view *v, __u32 key, __u64 generation, __u64 ticket,
 		  __u32 attempt)
@@ -89,7 +97,7 @@ void ledger_grant(struct view *v, __u32 key, __u64 generation, __u64 ticket,
 			wrong(WRONG_TICKET, "cache %llu key %u generation %llu: ticket %llu is a hand-over with attempt 0",
 			      v->serial, key, generation, ticket);
 	}
-	if (v->ledger->outcome[generation])
+	if (v->ledger->outcome[generation] && !ledger_lost(v, key, generation, ticket))
 		wrong(WRONG_TICKET, "cache %llu%s key %u generation %llu: ticket %llu, attempt %u, granted after ticket %llu and its end %#llx",
 		      v->serial, LEASED(v) ? ", with leases," : "", key, generation, ticket,
 		      attempt, grant_ticket(old), v->ledger->outcome[generation]);

@@ -273,6 +273,7 @@ __u32 value_size(const struct view *v);
 void ticket_hold(struct view *v, __u32 key, __u64 generation, __u64 ticket,
 		 __u32 attempt);
 void ticket_end(__u32 n, bool must);
+int ticket_renew(const struct held *h);
 void ticket_extend(__u32 n);
 void ticket_drop_view(const struct view *v);
 int ticket_publish(const struct held *h, const void *data, size_t size);

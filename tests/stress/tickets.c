@@ -192,21 +192,25 @@ static int ticket_abandon(const struct held *h)
 	return err;
 }
 
-/* Its leases begin anew. */
-void ticket_extend(__u32 n)
+/* Its leases begin anew. Return: -errno of the call */
+int ticket_renew(const struct held *h)
 {
-	const struct held *h = &self.held[n];
 	struct asynclazy_extend e = { .size = sizeof(e), .ticket = h->ticket };
-	int err;
 
 	if (h->view->library) {
 		struct alazy_ticket t = ticket_library(h);
 
-		err = alazy_extend(&t, 0, 0);
-	} else {
-		phase_short(PHASE_EXTEND);
-		err = alz_call(h->view->a.client, ASYNCLAZY_IOC_EXTEND, &e);
+		return alazy_extend(&t, 0, 0);
 	}
+	phase_short(PHASE_EXTEND);
+	return alz_call(h->view->a.client, ASYNCLAZY_IOC_EXTEND, &e);
+}
+
+void ticket_extend(__u32 n)
+{
+	const struct held *h = &self.held[n];
+	int err = ticket_renew(h);
+
 	if (err == -ESTALE) {
 		ledger_ending(h);
 		ledger_ended(h, err);
