@@ -141,7 +141,7 @@ run_uapi() {
 }
 
 run_races() {
-	kernel=kcsan executions=${asked:-10000000} seconds=${races:-600} keep= run_uapi
+	kernel=kcsan executions=${asked:-10000000} seconds=${races:-600} keep='' run_uapi
 }
 
 run_stress() {
