@@ -71,8 +71,8 @@ struct alazy;		/* one value, see alazy_new() */
  * @segment_size: 0, or a power of two from 64 KiB to 64 MiB: how the arena grows
  *	and what is evicted at once; a value in the arena is at most a segment less
  *	some 4 KiB (larger ones are put into memfds, but in a STABLE cache are
- *	-EFBIG); 0 means 1 MiB, a sixteenth of a
- *	small arena, 2 MiB (huge pages) in one of 256 MiB or more
+ *	-EFBIG); 0 means 1 MiB, a sixteenth of a small arena, 2 MiB (huge pages) in one
+ *	of 256 MiB or more
  * @ttl_ns: for values whose publish says 0; 0: they never end
  * @stale_ttl_ns: as in struct alazy_publish_opts
  * @dead_ttl_ns: as in struct alazy_publish_opts

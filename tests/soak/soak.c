@@ -27,7 +27,7 @@ static const char usage[] =
 	"  --workers N   processes (8)\n"
 	"  --arena MIB   bytes of the cache (32)\n"
 	"  --slack MIB   by how much the kernel's own memory may grow (8)\n"
-	"  --keys N      keys that are asked for (some 4 times what the arena holds)\n"
+	"  --keys N      keys that are asked for (some 3 times what the arena holds)\n"
 	"  --kill MS     kill one every so many milliseconds, 0: none (200)\n"
 	"  --help\n"
 	"Output: TAP. Exit status: 0 if all was right.\n";
@@ -194,7 +194,7 @@ int main(int argc, char **argv)
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	opts.arena_size = arena << 20;
-	/* a value has some 650 bytes, and a record's head */
+	/* a value has some 650 bytes, with its share of large ones, and a head */
 	soak->keys = keys ? keys : opts.arena_size / 900 * 4;
 	opts.max_keys = soak->keys;
 	large_find();
