@@ -662,7 +662,8 @@ int alazy_claim(struct alazy_cache *cache, const void *key, size_t key_size,
  * @fd: from alazy_claim() with ALAZY_CLAIM_FD; readable once the wait has
  *	ended (also EPOLLERR if it failed), and from then on
  *
- * Return: 0 with @answer filled; -EAGAIN while the wait goes on; -EOWNERDEAD
+ * Return: 0 with @answer filled; -EAGAIN while the wait goes on, also when it was
+ * readable and the offer was not read in time (`accept` of the cache); -EOWNERDEAD
  * (of another process, or of a cache that was closed); -EBADF (no such wait).
  */
 int alazy_wait_read(struct alazy_cache *cache, int fd,

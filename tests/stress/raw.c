@@ -32,6 +32,7 @@ static void raw_attach(struct view *v)
 		wrong(WRONG_ANSWER, "cache %llu: attach: %s", v->serial, strerror(-a->client));
 		_exit(1);
 	}
+	set_nonblock(a->client);
 	phase(PHASE_MAP);
 	if (alz_map_all(a)) {
 		wrong(WRONG_ANSWER, "cache %llu: mmap: %s", v->serial, strerror(errno));

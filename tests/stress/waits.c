@@ -23,8 +23,16 @@ static void waits_del(__u32 n)
 	self.me->waits = nr_waits;
 }
 
+/* An offer may have gone to another between poll and read. */
+void set_nonblock(int fd)
+{
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+}
+
 void waits_add(struct view *v, __u32 key, __u64 cookie, int fd, bool able, bool follow)
 {
+	if (fd >= 0)
+		set_nonblock(fd);
 	waits[nr_waits++] = (struct wait) { v, key, cookie, fd, able, follow };
 	self.me->waits = nr_waits;
 }
@@ -39,15 +47,20 @@ __u32 waits_left(void)
 	return nr_waits;
 }
 
-/* Whether a ticket may be on its way to us: then others may wait for us. */
-bool waits_any_able(void)
+/* Whether a ticket may be on its way to us, of one cache or any: then others may wait for us. */
+static bool waits_able(const struct view *v)
 {
 	__u32 i;
 
 	for (i = 0; i < nr_waits; i++)
-		if (waits[i].able)
+		if (waits[i].able && (!v || waits[i].view == v))
 			return true;
 	return false;
+}
+
+bool waits_any_able(void)
+{
+	return waits_able(NULL);
 }
 
 void waits_drop_view(const struct view *v)
@@ -172,6 +185,9 @@ static void waits_events(struct view *v)
 
 	phase_short(PHASE_EVENTS);
 	n = read(v->a.client, e, (1 + rnd(EVENTS_MAX)) * sizeof(*e));
+	/* an offer that was not read in time has gone to another */
+	if (n < 0 && errno == EAGAIN && waits_able(v))
+		return;
 	if (n <= 0 || n % sizeof(*e)) {
 		wrong(WRONG_ANSWER, "cache %llu: read of events: %zd, %s", v->serial, n,
 		      strerror(errno));
@@ -195,6 +211,8 @@ static void waits_fd(__u32 n)
 	phase_short(PHASE_WAITFD);
 	if (percent(90)) {
 		size = read(w.fd, &one, sizeof(one));
+		if (size < 0 && errno == EAGAIN && w.able)
+			return;
 		if (size < (ssize_t)sizeof(one.e) || one.e.cookie != w.cookie) {
 			wrong(WRONG_ANSWER, "cache %llu key %u: read of a wait fd: %zd, %s",
 			      w.view->serial, w.key, size, strerror(errno));
