@@ -7,7 +7,7 @@ BUILD ?= build
 FAULT_DIR := tests/fault
 FAULT_KSELF := $(BUILD)/kernels/selftests/tools/testing/selftests
 FAULT_TESTS := $(basename $(notdir $(wildcard tests/kselftest/*_test.c $(FAULT_DIR)/*_test.c)))
-FAULT_OBJS := $(patsubst %,$(BUILD)/fault/%.o,drive hook knobs bystander pair ledger alz view remote)
+FAULT_OBJS := $(patsubst %,$(BUILD)/fault/%.o,drive choose hook knobs bystander pair ledger alz view remote)
 FAULT_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -I$(FAULT_DIR) -Itests/kselftest \
 	-isystem $(FAULT_KSELF) -Ikmod/uapi
 FAULT_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,ioctl read poll epoll_ctl syscall)

@@ -2,11 +2,9 @@
 /*
  * Runs each test of a program again and again, each time with another fault.
  *
- * A first run without one counts where faults could be, call by call. A full run
- * then takes them all, n = 1, 2, 3, ... until a run passes without a fault; a
- * slice takes each place of each call (the third allocation of CREATE, the second
- * copy of CLAIM with EVENT, ...) once or a few times, in different tests, and of
- * each test one fault that is drawn.
+ * A first run without one counts where faults could be, call by call. choose.c tells
+ * which of them are taken: in a full run n = 1, 2, 3, ... until a run passes without
+ * a fault; in a slice a few, and of each test one that is drawn.
  */
 #include <getopt.h>
 #include <sys/wait.h>
@@ -18,25 +16,24 @@
 
 static struct {
 	const char *only;		/* -t */
-	__u32 target, place;		/* -n: just this one */
-	int kind, mode;			/* -k, -m; -1: all */
-	__u32 times;			/* -c: runs of each place; 0: all */
+	int kind;			/* -k; -1: all */
 	__u64 seed;			/* -s */
 	__u32 slow_ms;		/* tests that take longer get few runs, in a slice */
 	__u32 too_slow_ms;	/* and these none */
-	bool verbose, bystanders;
-} option = { .kind = -1, .mode = -1, .slow_ms = 1000, .too_slow_ms = 3500, .bystanders = true };
+	bool plan, verbose, bystanders;
+} option = { .kind = -1, .slow_ms = 1000, .too_slow_ms = 3500, .bystanders = true };
 
 static struct {
 	unsigned int failed;
-	__u64 runs, injected[FAULT_SORTS], absorbed, elsewhere, shows, flaky, visits;
+	__u64 runs, planned, injected[FAULT_SORTS], absorbed, elsewhere, shows, flaky, visits;
 	long users, caches;
 	__u64 start, said;
 } total;
 
-/* The calls of the test that was run without a fault last. */
-static struct fault_call counted[FAULT_CALLS];
-static __u32 nr_counted;
+/* Of this test and kind. */
+static struct {
+	__u32 runs, done;
+} plan;
 
 static FILE *log_file;
 static int out;				/* the real stdout */
@@ -50,7 +47,7 @@ static char problem[256];
 static void usage(void)
 {
 	puts("usage: PROGRAM [-t TEST] [-n CALL.PLACE] [-k memory|copy] [-m again|visit] [-c TIMES]\n"
-	     "               [-s SEED] [-l FILE] [-B] [-v]\n"
+	     "               [-s SEED] [-l FILE] [-a] [-p] [-B] [-v]\n"
 	     "Runs each test with one fault at a time.\n"
 	     "  -t  only tests whose name has this in it\n"
 	     "  -n  only this fault, as `12.3`: in the twelfth call, at its third place\n"
@@ -61,6 +58,9 @@ static void usage(void)
 	     "      that share FILE; with ALZ_FULL=1, or 0: all places of all tests)\n"
 	     "  -s  seed of the one fault of each test that is drawn besides (default 1)\n"
 	     "  -l  the ledger that the programs of a run share\n"
+	     "  -a  with -c 0: really all, also those of thousands of calls that are alike, and of\n"
+	     "      each page of a cache in each test: days\n"
+	     "  -p  only say how many runs there would be\n"
 	     "  -B  no bystanders: for tests that unload the module\n"
 	     "  -v  show each fault");
 	exit(2);
@@ -71,31 +71,37 @@ static void options(int argc, char **argv)
 	const char *ledger = NULL;
 	int c;
 
-	option.times = alz_full() ? 0 : 1;
+	fault_choice.times = alz_full() ? 0 : 1;
 	option.seed = 1;
-	while ((c = getopt(argc, argv, "t:n:k:m:c:s:l:Bv")) != -1) {
+	while ((c = getopt(argc, argv, "t:n:k:m:c:s:l:apBv")) != -1) {
 		switch (c) {
 		case 't':
 			option.only = optarg;
 			break;
 		case 'n':
-			if (sscanf(optarg, "%u.%u", &option.target, &option.place) != 2)
+			if (sscanf(optarg, "%u.%u", &fault_choice.target, &fault_choice.place) != 2)
 				usage();
 			break;
 		case 'k':
 			option.kind = !strcmp(optarg, "copy");
 			break;
 		case 'm':
-			option.mode = !strcmp(optarg, "visit");
+			fault_choice.mode = !strcmp(optarg, "visit");
 			break;
 		case 'c':
-			option.times = atoi(optarg);
+			fault_choice.times = atoi(optarg);
 			break;
 		case 's':
 			option.seed = strtoull(optarg, NULL, 0);
 			break;
 		case 'l':
 			ledger = optarg;
+			break;
+		case 'a':
+			fault_choice.all = true;
+			break;
+		case 'p':
+			option.plan = true;
 			break;
 		case 'B':
 			option.bystanders = false;
@@ -107,6 +113,8 @@ static void options(int argc, char **argv)
 			usage();
 		}
 	}
+	/* what is run again for each fault is short */
+	unsetenv("ALZ_FULL");
 	fault_ledger_open(ledger);
 }
 
@@ -309,50 +317,29 @@ static void progress(const char *name)
 	if (now - total.said < 10 * ALZ_SEC)
 		return;
 	total.said = now;
-	printf("# %s: %llu runs, %llu faults injected\n", name, total.runs,
-	       faults_so_far());
+	printf("# %s: %u of %u runs; in all %llu runs, %llu faults injected\n", name, plan.done,
+	       plan.runs, total.runs, faults_so_far());
 	fflush(stdout);
 }
 
-/*
- * What a slice leaves out: of the hundreds of pages of a large allocation all but
- * the first ones, the last and a few between; and visits after a fault in a copy,
- * since one that comes too late is visited anyway.
- */
-static bool slice_takes(enum fault_kind kind, enum fault_mode mode, __u32 k, __u32 points)
-{
-	if (!option.times)
-		return true;
-	if (k > 24 && k < points && k & (k - 1))
-		return false;
-	return kind == FAULT_MEMORY || mode == FAULT_AGAIN;
-}
-
-/* Runs of a slice for the places of one call, or all of them. */
+/* The runs for one call, or @most of them. */
 static __u32 run_call(const char *name, enum fault_verdict (*run)(void *arg), void *arg,
-			 enum fault_kind kind, const struct fault_call *c, __u32 most)
+		      enum fault_kind kind, __u32 i, __u32 most)
 {
-	__u32 target = c - counted + 1;
+	const struct fault_call *c = &fault_counted[i];
 	enum fault_mode mode;
 	__u32 k, runs = 0;
 
 	for (k = 1; k <= c->points; k++) {
 		for (mode = 0; mode < FAULT_MODES; mode++) {
-			__u32 before = fault_ledger_runs(c->id, k, kind, mode);
-
-			if (option.mode >= 0 && option.mode != (int)mode)
-				continue;
-			if (!slice_takes(kind, option.mode >= 0 ? FAULT_AGAIN : mode, k, c->points))
-				continue;
-			if (option.target ? option.target != target || option.place != k :
-			    (option.times || mode == FAULT_VISIT) &&
-			    before >= (option.times ?: 3))
+			if (!fault_takes_place(kind, mode, i, k))
 				continue;
 			if (runs >= most)
 				return runs;
-			run_fault(name, run, arg, kind, mode, target, k, false);
+			run_fault(name, run, arg, kind, mode, i + 1, k, false);
 			fault_ledger_add(c->id, k, kind, mode);
 			runs++;
+			plan.done++;
 			progress(name);
 			if (problem[0])
 				return runs;
@@ -361,50 +348,45 @@ static __u32 run_call(const char *name, enum fault_verdict (*run)(void *arg), vo
 	return runs;
 }
 
-/* Whether a slice has had enough of all calls of the test. */
-static bool all_done(enum fault_kind kind)
-{
-	__u32 i;
-
-	for (i = 0; i < nr_counted; i++)
-		if (!fault_ledger_done(counted[i].id, kind, option.times))
-			return false;
-	return true;
-}
-
 /* One allocation of the test, drawn. */
 static void run_drawn(const char *name, enum fault_verdict (*run)(void *arg), void *arg,
 		      __u32 sum)
 {
 	__u32 n = alz_rand(&option.seed) % sum, i;
 
-	for (i = 0; n >= counted[i].points; i++)
-		n -= counted[i].points;
+	for (i = 0; n >= fault_counted[i].points; i++)
+		n -= fault_counted[i].points;
 	run_fault(name, run, arg, FAULT_MEMORY, FAULT_AGAIN, i + 1, n + 1, false);
 }
 
-/* Once per place and test: a slice spreads its runs over the tests. */
 static void run_kind(const char *name, enum fault_verdict (*run)(void *arg), void *arg,
 		     enum fault_kind kind, __u32 ms)
 {
-	const struct fault_call *call = counted;
-	bool slice = option.times && !option.target;
-	__u32 i, j, k, sum = 0, done = 0;
+	bool slice = fault_choice.times && !fault_choice.target;
+	__u32 i, k, sum = 0, done = 0;
 	__u32 most = slice && ms > option.slow_ms ? 3 : -1U;
+	bool until_none = !fault_choice.times && !fault_choice.target &&
+			  fault_choice.mode != FAULT_VISIT;
 
-	for (i = 0; i < nr_counted && !problem[0]; sum += call[i++].points) {
-		for (j = 0; slice && j < i; j++)
-			if (call[j].id == call[i].id && call[j].points >= call[i].points)
-				break;
-		if (!slice || j == i)
-			done += run_call(name, run, arg, kind, &call[i], most - done);
+	fault_choice.slow = ms > option.slow_ms;
+	plan.runs = fault_plan(kind, option.plan);
+	plan.done = 0;
+	total.planned += plan.runs;
+	if (option.plan) {
+		printf("# %s -k %s: %u runs of %u ms\n", name, kind_names[kind], plan.runs, ms);
+		return;
+	}
+	for (i = 0; i < fault_nr_counted && !problem[0]; sum += fault_counted[i++].points) {
+		if (!fault_takes_call(i))
+			continue;
+		done += run_call(name, run, arg, kind, i, most - done);
 		/* calls do not always do the same: until a run has no fault */
-		for (k = call[i].points + 1; !option.times && !option.target &&
-		     option.mode != FAULT_VISIT && call[i].points && !problem[0]; k++)
+		for (k = fault_counted[i].points + 1; until_none && fault_counted[i].points &&
+		     fault_nth(i) == 1 && !problem[0]; k++)
 			if (!run_fault(name, run, arg, kind, FAULT_AGAIN, i + 1, k, false))
 				break;
 	}
-	if (slice && kind == FAULT_MEMORY && option.mode != FAULT_VISIT && sum && !problem[0])
+	if (slice && kind == FAULT_MEMORY && fault_choice.mode != FAULT_VISIT && sum && !problem[0])
 		run_drawn(name, run, arg, sum);
 }
 
@@ -422,11 +404,11 @@ static enum fault_verdict run_counting(const char *name, enum fault_verdict (*ru
 		printf("# %s: %s\n", name, problem);
 		show_log();
 	}
-	nr_counted = fault_run->nr_calls;
+	fault_nr_counted = fault_run->nr_calls;
 	total.elsewhere += fault_run->elsewhere;
-	memcpy(counted, fault_run->call, nr_counted * sizeof(counted[0]));
-	for (i = 0; i < nr_counted; i++)
-		fault_ledger_points(counted[i].id, kind, counted[i].points);
+	memcpy(fault_counted, fault_run->call, fault_nr_counted * sizeof(fault_counted[0]));
+	for (i = 0; i < fault_nr_counted; i++)
+		fault_ledger_points(fault_counted[i].id, kind, fault_counted[i].points);
 	return verdict;
 }
 
@@ -469,10 +451,10 @@ void fault_test(const char *name, enum fault_verdict (*run)(void *arg), void *ar
 		if (option.kind >= 0 && option.kind != (int)kind)
 			continue;
 		/* the calls of the run before tell that there is nothing new */
-		if (kind && option.kind < 0 && option.times && !option.target && all_done(kind))
+		if (kind && option.kind < 0 && !option.plan && fault_choice.times && !fault_choice.target && fault_all_done(kind))
 			continue;
 		verdict = run_counting(name, run, arg, kind);
-		if (verdict == FAULT_PASSED && option.times && !option.target &&
+		if (verdict == FAULT_PASSED && fault_choice.times && !fault_choice.target &&
 		    alz_now() - t > option.too_slow_ms * ALZ_MSEC)
 			verdict = FAULT_SKIPPED;
 		if (verdict != FAULT_PASSED || problem[0])
@@ -501,8 +483,8 @@ void fault_begin(int argc, char **argv)
 	total.caches = caches_now();
 	total.start = alz_now();
 	total.said = total.start;
-	if (option.times)
-		printf("# a slice: each place %u times; seed %llu\n", option.times, option.seed);
+	if (fault_choice.times)
+		printf("# a slice: each place %u times; seed %llu\n", fault_choice.times, option.seed);
 }
 
 int fault_end(void)
@@ -521,6 +503,8 @@ int fault_end(void)
 		report("bystanders are not disturbed", FAULT_PASSED, 0, ms);
 		fault_bystander_stop();
 	}
+	if (option.plan)
+		printf("# %s: %llu runs planned\n", program_invocation_short_name, total.planned);
 	printf("# %s: %llu runs in %llu s; ", program_invocation_short_name, total.runs, ms / 1000);
 	printf("injected: %llu slab, %llu page, %llu copy; ", total.injected[0],
 	       total.injected[1], total.injected[2]);

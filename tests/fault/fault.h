@@ -3,6 +3,7 @@
  * Fault injection into one task's calls of the module.
  *
  *   drive.c      runs each test with the n-th fault, n = 1, 2, 3, ...
+ *   choose.c     which of them
  *   hook.c       sits between the test and its system calls: arms the fault,
  *                notes the call that got it and what that call returned
  *   knobs.c      which allocations and copies of the kernel count
@@ -114,6 +115,25 @@ bool fault_ledger_done(__u32 id, enum fault_kind kind, __u32 times);
 void fault_ledger_each(void (*fn)(__u32 id, enum fault_kind kind, __u64 injected,
 				  __u64 failed));
 const char *fault_call_name(__u32 id, char *text, size_t size);
+
+/* choose.c */
+struct fault_choice {
+	__u32 target, place;	/* just this one, unless 0 */
+	int mode;		/* -1: all */
+	__u32 times;		/* a slice: runs of each place; 0: a full run */
+	bool all;		/* a full run without any thinning */
+	bool slow;		/* this test is */
+};
+extern struct fault_choice fault_choice;
+/* The calls of the test that was run without a fault last. */
+extern struct fault_call fault_counted[FAULT_CALLS];
+extern __u32 fault_nr_counted;
+
+bool fault_takes_call(__u32 i);
+bool fault_takes_place(enum fault_kind kind, enum fault_mode mode, __u32 i, __u32 k);
+__u32 fault_nth(__u32 i);		/* among the calls of its sort, from 1 */
+__u32 fault_plan(enum fault_kind kind, bool note);
+bool fault_all_done(enum fault_kind kind);
 
 /* drive.c */
 void fault_begin(int argc, char **argv);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* See pair.h. */
+#include <linux/futex.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "alz.h"
@@ -12,6 +14,7 @@
 
 struct shared {
 	__u64 rounds;
+	__u32 turn;		/* rounds, for a futex */
 	char complaint[256];
 };
 
@@ -80,6 +83,8 @@ static void owner_run(const struct alz *a, int peer)
 		if (round % 1024 == 0)
 			MUST("clear", alz_clear(a, (__u64 *)&count), 0);
 		shared->rounds = round;
+		__atomic_store_n(&shared->turn, round, __ATOMIC_SEQ_CST);
+		syscall(SYS_futex, &shared->turn, FUTEX_WAKE, 1, NULL, NULL, 0);
 		nanosleep(&pace, NULL);
 	}
 }
@@ -180,12 +185,17 @@ static int pair_fork(void (*child)(void), int cache, const int pair[2])
 bool alz_pair_goes_on(void)
 {
 	__u64 until = alz_now() + ANSWER_MS * ALZ_MSEC, more = alz_pair_rounds() + 2;
-	struct timespec t = { .tv_nsec = ALZ_MSEC };
+	/* nobody wakes us when one of them dies */
+	struct timespec look_up = { .tv_sec = 1 };
+	__u32 turn;
 
-	while (!alz_pair_complaint() && alz_pair_rounds() < more) {
+	while (!alz_pair_complaint()) {
+		turn = __atomic_load_n(&shared->turn, __ATOMIC_SEQ_CST);
+		if (alz_pair_rounds() >= more)
+			break;
 		if (alz_now() > until)
 			return false;
-		nanosleep(&t, NULL);
+		syscall(SYS_futex, &shared->turn, FUTEX_WAIT, turn, &look_up, NULL, 0);
 	}
 	return !alz_pair_complaint();
 }
