@@ -5,16 +5,17 @@
  * A slice: each place of each call (the third allocation of CREATE, the second copy of CLAIM
  * with EVENT, ...) once or a few times, in whichever tests come to it first.
  *
- * A full run: all places of all calls of each test. But of a loop of thousands of claims the first
- * ones and a few more, and of a cache's hundreds of pages each one in a few tests only, as all tests
- * make caches; the others are hundreds of thousands of runs that find nothing new. And of a test that
- * takes seconds what the tests before have not. -a takes all of it.
+ * A full run: all allocations of all calls of each test. But of a loop of thousands of claims the
+ * first ones and a few more; of a cache's hundreds of pages, and of copies, each one in some two
+ * dozen tests, as all tests make caches, and copies are at the begin and end of calls; and of a
+ * test that takes seconds what the tests before have not. The others are hundreds of thousands of
+ * runs that find nothing new: -a takes them too.
  */
 #include "alz.h"
 #include "fault.h"
 
 #define REPEATS	8	/* of calls alike, all of the first so many */
-#define LARGE	24	/* a call with more places; and so often, over all tests, each of its first */
+#define LARGE	24	/* a call with more places; so often, over all tests, each of its first, or a copy */
 #define OFTEN	3	/* and so often what is like its neighbours, and visits */
 
 struct fault_choice fault_choice = { .mode = -1 };
@@ -27,7 +28,8 @@ static bool of_few(__u32 k, __u32 points)
 	return k <= LARGE || k == points || !(k & (k - 1));
 }
 
-static bool full_takes_place(enum fault_mode mode, __u32 k, __u32 points, __u32 before)
+static bool full_takes_place(enum fault_kind kind, enum fault_mode mode, __u32 k, __u32 points,
+			     __u32 before)
 {
 	if (mode == FAULT_VISIT)
 		return before < OFTEN;
@@ -35,7 +37,7 @@ static bool full_takes_place(enum fault_mode mode, __u32 k, __u32 points, __u32 
 		return true;
 	if (fault_choice.slow)
 		return before < OFTEN;
-	if (points <= LARGE)
+	if (kind == FAULT_MEMORY && points <= LARGE)
 		return true;
 	return before < (of_few(k, points) ? LARGE : OFTEN);
 }
@@ -106,7 +108,7 @@ bool fault_takes_place(enum fault_kind kind, enum fault_mode mode, __u32 i, __u3
 	if (fault_choice.target)
 		return fault_choice.place == k;
 	if (!fault_choice.times)
-		return full_takes_place(mode, k, c->points, before);
+		return full_takes_place(kind, mode, k, c->points, before);
 	if (fault_choice.mode < 0 && kind == FAULT_COPY && mode == FAULT_VISIT)
 		return false;
 	return of_few(k, c->points) && before < fault_choice.times;
