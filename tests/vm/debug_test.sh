@@ -75,6 +75,10 @@ for batch in "${batches[@]}"; do
 		check "kasan: $bug is caught" caught "$bug"
 	done
 done
+tools/vm/run --kernel kasan --no-module --leaks --append kmemleak=off -- true >"$tmp/out" 2>&1
+status=$?
+check "kasan: that kmemleak is off is a failure" test "$status" = 125
+check "kasan: which is shown" grep -q 'kmemleak.* is off' "$tmp/out"
 boot kcsan '' none
 check "kcsan: no bug, no report" test "$status" = 0
 boot kcsan '' race
