@@ -48,7 +48,7 @@ KSRC := Kbuild $(shell find kmod -name '*.[ch]')
 define kmod-build
 	@mkdir -p $(dir $@)
 	@cp -ru Kbuild kmod $(dir $@)
-	$(MAKE) -s -C $(1) M=$(abspath $(dir $@)) $(2) modules
+	+$(MAKE) -s -C $(1) M=$(abspath $(dir $@)) $(2) modules
 	@touch $@
 endef
 
