@@ -15,8 +15,10 @@
 #include "fault.h"
 
 #define REPEATS	8	/* of calls alike, all of the first so many */
-#define LARGE	24	/* a call with more places; so often, over all tests, each of its first, or a copy */
-#define OFTEN	3	/* and so often what is like its neighbours, and visits */
+#define LARGE	24	/* a call with more places than this, mostly pages */
+#define FEW	24	/* its first places */
+#define MANY	24	/* in so many tests: each of the first places of a large call, and copies */
+#define OFTEN	3	/* so often: the other places of a large call, visits, and what is slow */
 
 struct fault_choice fault_choice = { .mode = -1 };
 struct fault_call fault_counted[FAULT_CALLS];
@@ -25,21 +27,13 @@ __u32 fault_nr_counted;
 /* Of a large allocation's hundreds of pages: the first ones, the last and a few between. */
 static bool of_few(__u32 k, __u32 points)
 {
-	return k <= LARGE || k == points || !(k & (k - 1));
+	return k <= FEW || k == points || !(k & (k - 1));
 }
 
-static bool full_takes_place(enum fault_kind kind, enum fault_mode mode, __u32 k, __u32 points,
-			     __u32 before)
+/* In a full run what a large call had says nothing of a small one of the same kind. */
+static __u32 place_noted(const struct fault_call *c, __u32 k)
 {
-	if (mode == FAULT_VISIT)
-		return before < OFTEN;
-	if (fault_choice.all)
-		return true;
-	if (fault_choice.slow)
-		return before < OFTEN;
-	if (kind == FAULT_MEMORY && points <= LARGE)
-		return true;
-	return before < (of_few(k, points) ? LARGE : OFTEN);
+	return !fault_choice.times && c->points > LARGE ? k | 1 << 15 : k;
 }
 
 static bool same(__u32 i, __u32 j)
@@ -76,6 +70,22 @@ static bool full_takes_call(__u32 i)
 	return fault_choice.all || nth <= REPEATS || !(nth & (nth - 1)) || last_alike(i);
 }
 
+/* What tests have in common is counted once for each of them. */
+static bool full_takes_place(enum fault_kind kind, enum fault_mode mode, __u32 i, __u32 k)
+{
+	const struct fault_call *c = &fault_counted[i];
+	bool first = fault_nth(i) == 1;
+	__u32 before = fault_ledger_runs(c->id, place_noted(c, k), kind, mode);
+
+	if (fault_choice.all)
+		return true;
+	if (mode == FAULT_VISIT || fault_choice.slow)
+		return before < OFTEN && first;
+	if (kind == FAULT_MEMORY && c->points <= LARGE)
+		return true;
+	return first && before < (of_few(k, c->points) ? MANY : OFTEN);
+}
+
 /* A call of a slice is one that no earlier one of the test has all places of. */
 static bool slice_takes_call(__u32 i)
 {
@@ -101,35 +111,50 @@ bool fault_takes_call(__u32 i)
 bool fault_takes_place(enum fault_kind kind, enum fault_mode mode, __u32 i, __u32 k)
 {
 	const struct fault_call *c = &fault_counted[i];
-	__u32 before = fault_ledger_runs(c->id, k, kind, mode);
 
 	if (fault_choice.mode >= 0 && fault_choice.mode != (int)mode)
 		return false;
 	if (fault_choice.target)
 		return fault_choice.place == k;
 	if (!fault_choice.times)
-		return full_takes_place(kind, mode, k, c->points, before);
+		return full_takes_place(kind, mode, i, k);
 	if (fault_choice.mode < 0 && kind == FAULT_COPY && mode == FAULT_VISIT)
 		return false;
-	return of_few(k, c->points) && before < fault_choice.times;
+	return of_few(k, c->points) &&
+	       fault_ledger_runs(c->id, k, kind, mode) < fault_choice.times;
 }
 
-/*
- * How many runs there will be. @note: note them in the ledger as if they had been; else the
- * test's own make it fewer meanwhile.
- */
+/* It is run. */
+void fault_note(enum fault_kind kind, enum fault_mode mode, __u32 i, __u32 k)
+{
+	const struct fault_call *c = &fault_counted[i];
+
+	fault_ledger_add(c->id, place_noted(c, k), kind, mode);
+}
+
+/* Calls do not always do the same: a full run also goes on until a run has no fault. */
+bool fault_until_none(__u32 i)
+{
+	return !fault_choice.times && !fault_choice.target && fault_choice.mode != FAULT_VISIT &&
+	       fault_counted[i].points && (fault_choice.all || fault_nth(i) == 1);
+}
+
+/* How many runs there will be, at most. @note: note them as if they had been. */
 __u32 fault_plan(enum fault_kind kind, bool note)
 {
 	enum fault_mode mode;
 	__u32 i, k, n = 0;
 
 	for (i = 0; i < fault_nr_counted; i++) {
-		for (k = 1; fault_takes_call(i) && k <= fault_counted[i].points; k++) {
+		if (!fault_takes_call(i))
+			continue;
+		n += fault_until_none(i);
+		for (k = 1; k <= fault_counted[i].points; k++) {
 			for (mode = 0; mode < FAULT_MODES; mode++) {
 				if (!fault_takes_place(kind, mode, i, k))
 					continue;
 				if (note)
-					fault_ledger_add(fault_counted[i].id, k, kind, mode);
+					fault_note(kind, mode, i, k);
 				n++;
 			}
 		}

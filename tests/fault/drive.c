@@ -18,21 +18,22 @@ static struct {
 	const char *only;		/* -t */
 	int kind;			/* -k; -1: all */
 	__u64 seed;			/* -s */
-	__u32 slow_ms;		/* tests that take longer get few runs, in a slice */
-	__u32 too_slow_ms;	/* and these none */
-	bool plan, verbose, bystanders;
+	__u32 slow_ms;		/* tests that take longer get few runs */
+	__u32 too_slow_ms;	/* and these none, in a slice */
+	bool plan_only, verbose, bystanders;
 } option = { .kind = -1, .slow_ms = 1000, .too_slow_ms = 3500, .bystanders = true };
 
 static struct {
 	unsigned int failed;
-	__u64 runs, planned, injected[FAULT_SORTS], absorbed, elsewhere, shows, flaky, visits;
+	__u64 runs, planned, injected[FAULT_SORTS], absorbed, elsewhere, shows, flaky, visits, slow;
 	long users, caches;
 	__u64 start, said;
 } total;
 
-/* Of this test and kind. */
+/* Of this test, and kind. */
 static struct {
 	__u32 runs, done;
+	bool slow;			/* has what others have not, see choose.c */
 } plan;
 
 static FILE *log_file;
@@ -101,7 +102,7 @@ static void options(int argc, char **argv)
 			fault_choice.all = true;
 			break;
 		case 'p':
-			option.plan = true;
+			option.plan_only = true;
 			break;
 		case 'B':
 			option.bystanders = false;
@@ -337,7 +338,7 @@ static __u32 run_call(const char *name, enum fault_verdict (*run)(void *arg), vo
 			if (runs >= most)
 				return runs;
 			run_fault(name, run, arg, kind, mode, i + 1, k, false);
-			fault_ledger_add(c->id, k, kind, mode);
+			fault_note(kind, mode, i, k);
 			runs++;
 			plan.done++;
 			progress(name);
@@ -365,14 +366,13 @@ static void run_kind(const char *name, enum fault_verdict (*run)(void *arg), voi
 	bool slice = fault_choice.times && !fault_choice.target;
 	__u32 i, k, sum = 0, done = 0;
 	__u32 most = slice && ms > option.slow_ms ? 3 : -1U;
-	bool until_none = !fault_choice.times && !fault_choice.target &&
-			  fault_choice.mode != FAULT_VISIT;
 
-	fault_choice.slow = ms > option.slow_ms;
-	plan.runs = fault_plan(kind, option.plan);
+	fault_choice.slow = !fault_choice.times && !fault_choice.all && ms > option.slow_ms;
+	plan.slow |= fault_choice.slow;
+	plan.runs = fault_plan(kind, option.plan_only);
 	plan.done = 0;
 	total.planned += plan.runs;
-	if (option.plan) {
+	if (option.plan_only) {
 		printf("# %s -k %s: %u runs of %u ms\n", name, kind_names[kind], plan.runs, ms);
 		return;
 	}
@@ -380,11 +380,11 @@ static void run_kind(const char *name, enum fault_verdict (*run)(void *arg), voi
 		if (!fault_takes_call(i))
 			continue;
 		done += run_call(name, run, arg, kind, i, most - done);
-		/* calls do not always do the same: until a run has no fault */
-		for (k = fault_counted[i].points + 1; until_none && fault_counted[i].points &&
-		     fault_nth(i) == 1 && !problem[0]; k++)
+		for (k = fault_counted[i].points + 1; fault_until_none(i) && !problem[0]; k++) {
+			plan.done++;
 			if (!run_fault(name, run, arg, kind, FAULT_AGAIN, i + 1, k, false))
 				break;
+		}
 	}
 	if (slice && kind == FAULT_MEMORY && fault_choice.mode != FAULT_VISIT && sum && !problem[0])
 		run_drawn(name, run, arg, sum);
@@ -429,8 +429,9 @@ static void report(const char *name, enum fault_verdict verdict, __u64 faults, _
 		       "the test skips itself");
 	} else {
 		sums->passed++;
-		printf("ok %u %s: %s # %llu faults, %llu ms\n", sums->cases, program, name, faults,
-		       ms);
+		printf("ok %u %s: %s # %llu faults, %llu ms%s\n", sums->cases, program, name, faults,
+		       ms, plan.slow ? ", slow: what others had not" : "");
+		total.slow += plan.slow;
 	}
 	fflush(stdout);
 }
@@ -445,13 +446,15 @@ void fault_test(const char *name, enum fault_verdict (*run)(void *arg), void *ar
 	if (option.only && !strstr(name, option.only))
 		return;
 	problem[0] = 0;
+	plan.slow = false;
 	for (kind = 0; kind < FAULT_KINDS && !problem[0]; kind++) {
 		__u64 t = alz_now();
 
 		if (option.kind >= 0 && option.kind != (int)kind)
 			continue;
 		/* the calls of the run before tell that there is nothing new */
-		if (kind && option.kind < 0 && !option.plan && fault_choice.times && !fault_choice.target && fault_all_done(kind))
+		if (kind && option.kind < 0 && !option.plan_only && fault_choice.times &&
+		    !fault_choice.target && fault_all_done(kind))
 			continue;
 		verdict = run_counting(name, run, arg, kind);
 		if (verdict == FAULT_PASSED && fault_choice.times && !fault_choice.target &&
@@ -503,13 +506,13 @@ int fault_end(void)
 		report("bystanders are not disturbed", FAULT_PASSED, 0, ms);
 		fault_bystander_stop();
 	}
-	if (option.plan)
+	if (option.plan_only)
 		printf("# %s: %llu runs planned\n", program_invocation_short_name, total.planned);
 	printf("# %s: %llu runs in %llu s; ", program_invocation_short_name, total.runs, ms / 1000);
 	printf("injected: %llu slab, %llu page, %llu copy; ", total.injected[0],
 	       total.injected[1], total.injected[2]);
-	printf("absorbed %llu, shown %llu, elsewhere %llu; visits %llu, failed once %llu\n",
-	       total.absorbed, total.shows, total.elsewhere, total.visits, total.flaky);
+	printf("absorbed %llu, shown %llu, elsewhere %llu; visits %llu, failed once %llu; slow tests %llu\n",
+	       total.absorbed, total.shows, total.elsewhere, total.visits, total.flaky, total.slow);
 	fault_ledger_sums()->programs++;
 	return total.failed != 0;
 }

@@ -132,6 +132,8 @@ extern __u32 fault_nr_counted;
 bool fault_takes_call(__u32 i);
 bool fault_takes_place(enum fault_kind kind, enum fault_mode mode, __u32 i, __u32 k);
 __u32 fault_nth(__u32 i);		/* among the calls of its sort, from 1 */
+void fault_note(enum fault_kind kind, enum fault_mode mode, __u32 i, __u32 k);
+bool fault_until_none(__u32 i);
 __u32 fault_plan(enum fault_kind kind, bool note);
 bool fault_all_done(enum fault_kind kind);
 
