@@ -12,7 +12,7 @@ Replays the corpus, runs random inputs, then fuzzes with libFuzzer for a fixed
 number of executions, and measures which lines of kmod/core all of this and the
 unit tests of the core reached: each that can be.
 
-  --runs N      executions of libFuzzer, of all jobs (default 30000, full 1000000);
+  --runs N      executions of libFuzzer, of all jobs (default 30000, full 300000);
                 a tenth as many of caches that recycle
   --jobs N      processes (default 1, full 2)
   --seed S      of libFuzzer and of the random inputs (default 1)
@@ -31,7 +31,7 @@ export BUILD=${BUILD:-build}
 full=${ALZ_FULL:-}
 [ "$full" != 0 ] || full=
 runs=30000 jobs=1 random=1500 seed=1 keep=
-[ -z "$full" ] || runs=1000000 jobs=2 random=100000
+[ -z "$full" ] || runs=300000 jobs=2 random=100000
 while [ $# -gt 0 ]; do
 	case $1 in
 	-h | --help)
