@@ -29,13 +29,45 @@ static bool no_room(int err)
 	return err == -ENOSPC || err == -EDQUOT;
 }
 
+/* One who waits for it is told when @a publishes it. */
+static int visit_key(const struct alz *a, const struct alz *b, const char *key, __u64 ticket,
+		     int *step)
+{
+	struct asynclazy_claim c;
+	struct asynclazy_event e;
+	int err;
+
+	*step = 4;
+	err = alz_claim_event(b, key, EVENT, 7, &c);
+	if (no_room(err))
+		return 0;
+	if (err || c.out_result != ASYNCLAZY_RESULT_PENDING)
+		return err ?: -EIO;
+	*step = 5;
+	err = alz_publish(a, ticket, key);
+	if (err)
+		return err;
+	*step = 6;
+	err = alz_event(b, &e);
+	if (err)
+		return err;
+	*step = 7;
+	return e.result == ASYNCLAZY_RESULT_HIT && alz_has(b, key, key) ? 0 : -EIO;
+}
+
+/* As many initialisations run as the cache admits. */
+static bool not_admitted(int cache, int err)
+{
+	struct asynclazy_stats s;
+
+	return err == -EAGAIN && !alz_stats(cache, &s) && s.out_initializing;
+}
+
 static int visit_cache(int cache, int *step)
 {
 	static __u64 visits;
 	struct asynclazy_claim c;
-	struct asynclazy_event e;
 	struct alz a, b;
-	__u64 ticket;
 	char key[64];
 	int err;
 
@@ -51,32 +83,12 @@ static int visit_cache(int cache, int *step)
 		goto out;
 	*step = 3;
 	err = alz_claim(&a, key, INIT, &c);
-	if (err)
-		goto out;
-	*step = 4;
-	err = -EIO;
-	if (c.out_result != ASYNCLAZY_RESULT_TICKET)
-		goto out;
-	ticket = c.out_ticket;
-	*step = 5;
-	err = alz_claim_event(&b, key, EVENT, 7, &c);
-	if (no_room(err))
-		goto out;
-	if (err || c.out_result != ASYNCLAZY_RESULT_PENDING) {
-		err = err ?: -EIO;
-		goto out;
-	}
-	*step = 6;
-	err = alz_publish(&a, ticket, key);
-	if (err)
-		goto out;
-	*step = 7;
-	err = alz_event(&b, &e);
-	if (err)
-		goto out;
-	*step = 8;
-	if (e.result != ASYNCLAZY_RESULT_HIT || !alz_has(&b, key, key))
+	if (not_admitted(cache, err))
+		err = 0;
+	else if (!err && c.out_result != ASYNCLAZY_RESULT_TICKET)
 		err = -EIO;
+	else if (!err)
+		err = visit_key(&a, &b, key, c.out_ticket, step);
 out:
 	alz_leave(&b);
 out_a:

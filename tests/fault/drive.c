@@ -19,7 +19,7 @@ static struct {
 	int kind;			/* -k; -1: all */
 	__u64 seed;			/* -s */
 	__u32 slow_ms;		/* tests that take longer get few runs */
-	__u32 too_slow_ms;	/* and these none, in a slice */
+	__u32 too_slow_ms;	/* and these none */
 	bool plan_only, verbose, bystanders;
 } option = { .kind = -1, .slow_ms = 1000, .too_slow_ms = 3500, .bystanders = true };
 
@@ -425,12 +425,13 @@ static void report(const char *name, enum fault_verdict verdict, __u64 faults, _
 	} else if (verdict == FAULT_SKIPPED) {
 		sums->skipped++;
 		printf("ok %u %s: %s # SKIP %s\n", sums->cases, program, name,
-		       ms > option.too_slow_ms ? "too slow for a slice (ALZ_FULL=1)" :
+		       ms > option.too_slow_ms ? fault_choice.times ?
+		       "too slow for a slice (ALZ_FULL=1)" : "a run takes more than 10 s (-a)" :
 		       "the test skips itself");
 	} else {
 		sums->passed++;
-		printf("ok %u %s: %s # %llu faults, %llu ms%s\n", sums->cases, program, name, faults,
-		       ms, plan.slow ? ", slow: what others had not" : "");
+		printf("ok %u %s: %s # %llu faults, %llu ms%s\n", sums->cases, program, name,
+		       faults, ms, plan.slow ? ", slow: what others had not" : "");
 		total.slow += plan.slow;
 	}
 	fflush(stdout);
@@ -457,7 +458,7 @@ void fault_test(const char *name, enum fault_verdict (*run)(void *arg), void *ar
 		    !fault_choice.target && fault_all_done(kind))
 			continue;
 		verdict = run_counting(name, run, arg, kind);
-		if (verdict == FAULT_PASSED && fault_choice.times && !fault_choice.target &&
+		if (verdict == FAULT_PASSED && !fault_choice.all && !fault_choice.target &&
 		    alz_now() - t > option.too_slow_ms * ALZ_MSEC)
 			verdict = FAULT_SKIPPED;
 		if (verdict != FAULT_PASSED || problem[0])
@@ -470,6 +471,8 @@ void fault_test(const char *name, enum fault_verdict (*run)(void *arg), void *ar
 void fault_begin(int argc, char **argv)
 {
 	options(argc, argv);
+	if (!fault_choice.times)
+		option.too_slow_ms = 10000;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	out = fcntl(1, F_DUPFD_CLOEXEC, 902);
 	log_file = tmpfile();
@@ -511,8 +514,8 @@ int fault_end(void)
 	printf("# %s: %llu runs in %llu s; ", program_invocation_short_name, total.runs, ms / 1000);
 	printf("injected: %llu slab, %llu page, %llu copy; ", total.injected[0],
 	       total.injected[1], total.injected[2]);
-	printf("absorbed %llu, shown %llu, elsewhere %llu; visits %llu, failed once %llu; slow tests %llu\n",
-	       total.absorbed, total.shows, total.elsewhere, total.visits, total.flaky, total.slow);
+	printf("absorbed %llu, shown %llu, elsewhere %llu; visits %llu, failed once %llu; "
+	       "slow tests %llu\n", total.absorbed, total.shows, total.elsewhere, total.visits, total.flaky, total.slow);
 	fault_ledger_sums()->programs++;
 	return total.failed != 0;
 }

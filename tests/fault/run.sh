@@ -22,8 +22,9 @@ huge_test runs with its first allocation failing, its second, ... until it passe
 without a fault, and the same with copies. Of a loop of thousands of calls that are
 alike it takes the first ones, the last, and a few between; a cache's hundreds of
 pages, and copies, in two dozen tests each; and of a test that takes longer than a
-second what the others have not, which is said. With `--options -a --timeout 0` it
-leaves out none, which takes days; `--options -p` only counts them.
+second what the others have not, which is said; one that takes longer than ten is
+skipped. With `--options -a --timeout 0` it leaves out none, which takes days;
+`--options -p` only counts them.
 
 Environment: BUILD (default build), ALZ_FULL=1
 END

@@ -9,7 +9,7 @@
 #include "alz.h"
 #include "pair.h"
 
-#define PACE_NS		(10 * ALZ_MSEC)	/* leave the processors to the tests */
+#define PACE_NS		(50 * ALZ_MSEC)	/* leave the processors to the tests */
 #define ANSWER_MS	20000
 
 struct shared {
