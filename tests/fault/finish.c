@@ -118,6 +118,12 @@ static void check_calls(void)
 		check_call(FAULT_ID(_IOC_NR(ASYNCLAZY_IOC_CLAIM), claims[i]), FAULT_MEMORY);
 		check_call(FAULT_ID(_IOC_NR(ASYNCLAZY_IOC_CLAIM), claims[i]), FAULT_COPY);
 	}
+}
+
+static void show_sum(void)
+{
+	sum = 0;
+	fault_ledger_each(add_up);
 	printf("# figure: faults injected %llu\n", sum);
 }
 
@@ -178,7 +184,10 @@ int main(int argc, char **argv)
 	sums = fault_ledger_sums();
 	verdict(sums->programs == programs, "all programs came to their end # %u of %u",
 		sums->programs, programs);
-	check_calls();
+	/* programs that were named do not come to all calls */
+	if (!getenv("FAULT_NAMED"))
+		check_calls();
+	show_sum();
 	check_left();
 	/* the module's own objects must be gone now, wherever they hang */
 	check_leaks();

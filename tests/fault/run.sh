@@ -15,7 +15,7 @@ usage: tests/fault/run.sh [option...] [PROGRAM...]      (default: all programs)
   --timeout S   seconds for all (default 1200; with ALZ_FULL=1 8 hours)
 
 Programs are those of tests/kselftest and tests/fault (claim_test, ...), built by
-`make fault`. A slice takes those that come to each call and each form of a wait, and
+`make fault`. After all of them each call must have failed by a fault. A slice takes those that come to each call and each form of a wait, and
 of them each place in each call once, in whichever test comes to it first, and one
 drawn allocation of each test. With ALZ_FULL=1 each test of each program but
 huge_test runs with its first allocation failing, its second, ... until it passes
