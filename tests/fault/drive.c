@@ -515,7 +515,8 @@ int fault_end(void)
 	printf("injected: %llu slab, %llu page, %llu copy; ", total.injected[0],
 	       total.injected[1], total.injected[2]);
 	printf("absorbed %llu, shown %llu, elsewhere %llu; visits %llu, failed once %llu; "
-	       "slow tests %llu\n", total.absorbed, total.shows, total.elsewhere, total.visits, total.flaky, total.slow);
+	       "slow tests %llu\n", total.absorbed, total.shows, total.elsewhere, total.visits,
+	       total.flaky, total.slow);
 	fault_ledger_sums()->programs++;
 	return total.failed != 0;
 }
