@@ -287,10 +287,9 @@ static void library_wait_read(struct ask *a)
 	int err;
 
 	err = alazy_wait_read(was.view->library, was.fd, &answer);
-	errno = -err;
-	if (err && waits_lapsed(was.view, was.able))
+	/* an offer that was not read in time has gone to another */
+	if (err == -EAGAIN && was.able)
 		return;
-	waits_came();
 	ask_free(a);
 	if (err)
 		wrong(WRONG_ANSWER, "cache %llu key %u: alazy_wait_read: %s", was.view->serial,

@@ -323,8 +323,6 @@ __u32 some_key(const struct view *v);
 bool worker_hurry(__u32 key);
 void raw_run(void) __attribute__((noreturn));
 void set_nonblock(int fd);
-bool waits_lapsed(const struct view *v, bool able);
-void waits_came(void);
 void waits_add(struct view *v, __u32 key, __u64 cookie, int fd, bool able, bool follow);
 void waits_serve(int timeout_ms);
 void waits_cancel(void);

@@ -4,7 +4,6 @@
 
 #define WAITS_MAX	24
 #define EVENTS_MAX	8
-#define IN_VAIN_MAX	1000
 
 struct wait {
 	struct view *view;
@@ -16,7 +15,7 @@ struct wait {
 };
 
 static struct wait waits[WAITS_MAX];
-static __u32 nr_waits, in_vain;
+static __u32 nr_waits;
 
 static void waits_del(__u32 n)
 {
@@ -179,26 +178,6 @@ static void waits_event(struct view *v, const struct asynclazy_event *e)
 	waits_ticket(&w, e);
 }
 
-/*
- * Whether a read has failed since an offer went to another that was not read in time: then what
- * was readable is quiet again, so not too often in a row.
- */
-bool waits_lapsed(const struct view *v, bool able)
-{
-	if (errno != EAGAIN || !able)
-		return false;
-	if (++in_vain == IN_VAIN_MAX)
-		wrong(WRONG_ANSWER, "cache %llu: readable %u times, and nothing there", v->serial,
-		      in_vain);
-	return true;
-}
-
-/* A read brought something. */
-void waits_came(void)
-{
-	in_vain = 0;
-}
-
 static void waits_events(struct view *v)
 {
 	struct asynclazy_event e[EVENTS_MAX];
@@ -206,9 +185,9 @@ static void waits_events(struct view *v)
 
 	phase_short(PHASE_EVENTS);
 	n = read(v->a.client, e, (1 + rnd(EVENTS_MAX)) * sizeof(*e));
-	if (n < 0 && waits_lapsed(v, waits_able(v)))
+	/* an offer that was not read in time has gone to another */
+	if (n < 0 && errno == EAGAIN && waits_able(v))
 		return;
-	waits_came();
 	if (n <= 0 || n % sizeof(*e)) {
 		wrong(WRONG_ANSWER, "cache %llu: read of events: %zd, %s", v->serial, n,
 		      strerror(errno));
@@ -232,9 +211,8 @@ static void waits_fd(__u32 n)
 	phase_short(PHASE_WAITFD);
 	if (percent(90)) {
 		size = read(w.fd, &one, sizeof(one));
-		if (size < 0 && waits_lapsed(w.view, w.able))
+		if (size < 0 && errno == EAGAIN && w.able)
 			return;
-		waits_came();
 		if (size < (ssize_t)sizeof(one.e) || one.e.cookie != w.cookie) {
 			wrong(WRONG_ANSWER, "cache %llu key %u: read of a wait fd: %zd, %s",
 			      w.view->serial, w.key, size, strerror(errno));
