@@ -20,26 +20,9 @@ END
 
 BUILD=${BUILD:-build}
 soak=$BUILD/soak/soak
-kernels=() options=()
-while (($#)); do
-	case $1 in
-	-h | --help)
-		usage
-		exit 0
-		;;
-	--)
-		shift
-		options=("$@")
-		break
-		;;
-	-*)
-		usage >&2
-		exit 2
-		;;
-	*) kernels+=("$1") ;;
-	esac
-	shift
-done
+# shellcheck source=tests/kernels.sh
+. tests/kernels.sh
+kernels_and_options "$@"
 if [ ${#kernels[@]} = 0 ]; then
 	kernels=(6.12 kcsan)
 	# there workers die too young, in a short run, to come to everything
@@ -74,7 +57,7 @@ for k in "${kernels[@]}"; do
 	start=$SECONDS
 	tools/vm/run --kernel "$k" --module "$module" --memory 2G --timeout "$seconds" $leaks \
 		--log "$log/soak-console-$k.log" -- "$soak" --ops "$count" --kill "$kill" \
-		--arena "$arena" --slack "$slack" "${options[@]}" 2>&1 |
+		--arena "$arena" --slack "$slack" "${program_options[@]}" 2>&1 |
 		tee "$out" | grep --line-buffered -aEv '^# figure|^# totals|^TAP|^1\.\.' | sed -u 's/^/    /'
 	status=${PIPESTATUS[0]}
 	if [ "$status" = 0 ]; then

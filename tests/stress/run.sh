@@ -21,26 +21,9 @@ END
 BUILD=${BUILD:-build}
 export BUILD
 storm=$BUILD/stress/storm
-kernels=() options=()
-while (($#)); do
-	case $1 in
-	-h | --help)
-		usage
-		exit 0
-		;;
-	--)
-		shift
-		options=("$@")
-		break
-		;;
-	-*)
-		usage >&2
-		exit 2
-		;;
-	*) kernels+=("$1") ;;
-	esac
-	shift
-done
+# shellcheck source=tests/kernels.sh
+. tests/kernels.sh
+kernels_and_options "$@"
 [ ${#kernels[@]} -gt 0 ] || kernels=(6.12 kasan kcsan)
 log=$BUILD/test-log
 mkdir -p "$log"
@@ -71,7 +54,7 @@ for k in "${kernels[@]}"; do
 	start=$SECONDS
 	tools/vm/run --kernel "$k" --module "$module" --memory "$memory" --timeout "$seconds" \
 		--log "$log/storm-console-$k.log" -- "$storm" --kills "$count" --round "$round" \
-		--unload ${ALZ_STORM_SEED:+--seed "$ALZ_STORM_SEED"} "${options[@]}" 2>&1 |
+		--unload ${ALZ_STORM_SEED:+--seed "$ALZ_STORM_SEED"} "${program_options[@]}" 2>&1 |
 		tee "$out" | grep --line-buffered -aEv '^# figure|^# totals' | sed -u 's/^/    /'
 	status=${PIPESTATUS[0]}
 	survived=$(sed -n 's/^# figure: kills survived //p' "$out")
