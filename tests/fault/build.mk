@@ -10,7 +10,7 @@ FAULT_TESTS := $(basename $(notdir $(wildcard tests/kselftest/*_test.c $(FAULT_D
 FAULT_OBJS := $(patsubst %,$(BUILD)/fault/%.o,drive choose hook knobs bystander pair ledger alz view remote)
 FAULT_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -I$(FAULT_DIR) -Itests/kselftest \
 	-isystem $(FAULT_KSELF) -Ikmod/uapi
-FAULT_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,ioctl read poll epoll_ctl syscall)
+FAULT_WRAP := $(patsubst %,-Wl$(comma)--wrap=%,ioctl read write poll epoll_ctl mmap syscall)
 
 .PHONY: fault
 fault: $(FAULT_TESTS:%=$(BUILD)/fault/%) $(BUILD)/fault/finish

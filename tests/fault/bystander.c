@@ -13,7 +13,7 @@
 #include "fault.h"
 #include "pair.h"
 
-#define ANSWER_MS	20000
+#define ANSWER_S	20
 
 struct visit_answer {
 	int err;
@@ -144,6 +144,7 @@ int fault_visit(int cache, int *step)
 	};
 	struct visit_answer answer = { -EPIPE, 0 };
 	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+	ssize_t n;
 
 	if (fcntl(FAULT_FD_VISIT, F_GETFD) < 0)
 		return 1;	/* none was started */
@@ -154,9 +155,12 @@ int fault_visit(int cache, int *step)
 	if (sendmsg(FAULT_FD_VISIT, &m, MSG_NOSIGNAL) != 1)
 		return -EPIPE;
 	*step = -1;
-	if (!alz_poll(FAULT_FD_VISIT, ANSWER_MS))
+	do {
+		n = recv(FAULT_FD_VISIT, &answer, sizeof(answer), 0);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
 		return -ETIMEDOUT;
-	if (recv(FAULT_FD_VISIT, &answer, sizeof(answer), 0) != sizeof(answer))
+	if (n != sizeof(answer))
 		return -EPIPE;
 	*step = answer.step;
 	return answer.err;
@@ -164,9 +168,12 @@ int fault_visit(int cache, int *step)
 
 static bool visitor_start(void)
 {
+	/* not by poll(), which a test that has forbidden itself descriptors cannot call */
+	struct timeval patience = { .tv_sec = ANSWER_S };
 	int pair[2];
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) ||
+	    setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)))
 		return false;
 	visitor = fork();
 	if (!visitor) {

@@ -232,6 +232,26 @@ static void show_log(void)
 		}
 }
 
+/*
+ * As documented: a call says ENOMEM or EFAULT, or what it had to say anyway, or has done
+ * without the memory. A page that is missing on the way of a copy is EFAULT, and so is one
+ * of ours without a page table.
+ */
+static bool documented(const struct fault_run *r, bool slab)
+{
+	int err = r->err, else_err = fault_counted[r->target - 1].err;
+
+	if (err == else_err && err)
+		return true;
+	if (r->kind == FAULT_MEMORY)
+		return !err || err == ENOMEM || (err == EFAULT && (!slab || FAULT_NR(r->id) == FAULT_TOUCH));
+	/* these tell what they have done so far; others have done nothing */
+	if (!err && r->shows)
+		return FAULT_NR(r->id) == FAULT_READ ||
+		       FAULT_NR(r->id) == _IOC_NR(ASYNCLAZY_IOC_BATCH);
+	return !err || err == EFAULT;
+}
+
 static void count_faults(const struct fault_run *r)
 {
 	__u64 now[FAULT_SORTS], sum = 0;
@@ -244,6 +264,8 @@ static void count_faults(const struct fault_run *r)
 	}
 	if (sum != 1)
 		PROBLEM("%llu faults instead of one", sum);
+	if (!documented(r, now[0]))
+		PROBLEM("error %d is not what such a fault is said to be", r->err);
 	total.shows += r->shows;
 	total.absorbed += !r->err;
 	total.visits += (r->mode == FAULT_VISIT || r->shows) && r->visit == 0;
@@ -518,5 +540,7 @@ int fault_end(void)
 	       "slow tests %llu\n", total.absorbed, total.shows, total.elsewhere, total.visits,
 	       total.flaky, total.slow);
 	fault_ledger_sums()->programs++;
+	fault_ledger_sums()->runs += total.runs;
+	fault_ledger_sums()->flaky += total.flaky;
 	return total.failed != 0;
 }

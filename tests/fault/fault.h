@@ -45,6 +45,7 @@ enum fault_verdict { FAULT_PASSED, FAULT_FAILED, FAULT_SKIPPED, FAULT_HUNG };
 struct fault_call {
 	__u32 id;			/* FAULT_ID() */
 	__u32 points;		/* places in it where a fault could be */
+	int err;		/* what it ended with, without a fault */
 };
 
 /* One run of a test; shared by all its processes. */
@@ -75,7 +76,11 @@ extern struct fault_run *fault_run;
 #define FAULT_ID(nr, flags)	(1U << 31 | (__u32)(nr) << 8 | (flags))	/* never 0 */
 #define FAULT_NR(id)		((id) >> 8 & 0xfff)
 
-enum { FAULT_READ = 0x101, FAULT_POLL, FAULT_EPOLL, FAULT_MODULE, FAULT_RING };
+enum {
+	FAULT_READ = 0x101, FAULT_POLL, FAULT_EPOLL, FAULT_MODULE, FAULT_RING,
+	FAULT_MMAP,
+	FAULT_TOUCH,		/* write(), which reads a page that may be one of ours */
+};
 
 /* hook.c */
 void fault_hook_init(void);
@@ -101,6 +106,8 @@ int fault_visit(int cache, int *step);
 struct fault_sums {
 	__u32 programs;		/* that came to their end */
 	__u32 cases, passed, failed, skipped;
+	__u32 flaky;		/* tests that failed with a fault once, and not again with the same */
+	__u64 runs;
 };
 
 void fault_ledger_open(const char *path);

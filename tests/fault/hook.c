@@ -33,11 +33,15 @@ int __real_ioctl(int fd, unsigned long nr, void *arg);
 ssize_t __real_read(int fd, void *buf, size_t size);
 int __real_poll(struct pollfd *fds, nfds_t n, int timeout);
 int __real_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
+ssize_t __real_write(int fd, const void *buf, size_t size);
+void *__real_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
 long __real_syscall(long nr, long a, long b, long c, long d, long e, long f);
 int __wrap_ioctl(int fd, unsigned long nr, void *arg);
 ssize_t __wrap_read(int fd, void *buf, size_t size);
 int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout);
 int __wrap_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
+ssize_t __wrap_write(int fd, const void *buf, size_t size);
+void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
 long __wrap_syscall(long nr, long a, long b, long c, long d, long e, long f);
 
 static void open_nth(void)
@@ -252,7 +256,7 @@ static long watch_counting(const struct watched *w)
 		r->elsewhere += last - before;
 	last = after;
 	if (r->nr_calls < FAULT_CALLS)
-		r->call[r->nr_calls++] = (struct fault_call){ w->id, before - after };
+		r->call[r->nr_calls++] = (struct fault_call){ w->id, before - after, result < 0 ? err : 0 };
 	errno = err;
 	return result;
 }
@@ -391,6 +395,44 @@ int __wrap_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	};
 
 	return watching() ? watch(&w) : make_epoll(&w);
+}
+
+/* These two the harness makes as well, so they do not tell which task is the test's. */
+static long make_write(const struct watched *w)
+{
+	return __real_write(w->fd, w->arg, w->size);
+}
+
+ssize_t __wrap_write(int fd, const void *buf, size_t size)
+{
+	struct watched w = {
+		.id = FAULT_ID(FAULT_TOUCH, 0),
+		.fd = fd,
+		.arg = (void *)buf,
+		.size = size,
+		.make = make_write,
+	};
+
+	return mine ? watch(&w) : make_write(&w);
+}
+
+static long make_mmap(const struct watched *w)
+{
+	return (long)__real_mmap(w->arg, w->size, w->more[0], w->more[1], w->fd, w->more[2]);
+}
+
+void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset)
+{
+	struct watched w = {
+		.id = FAULT_ID(FAULT_MMAP, 0),
+		.fd = fd,
+		.arg = at,
+		.size = size,
+		.more = { prot, flags, offset },
+		.make = make_mmap,
+	};
+
+	return (void *)(mine ? watch(&w) : make_mmap(&w));
 }
 
 static long make_module(const struct watched *w)

@@ -154,6 +154,8 @@ static const struct {
 	{ FAULT_EPOLL, "epoll_ctl" },
 	{ FAULT_MODULE, "finit_module" },
 	{ FAULT_RING, "io_uring_enter" },
+	{ FAULT_MMAP, "mmap" },
+	{ FAULT_TOUCH, "write" },
 };
 
 /* "CLAIM+INIT+EVENT" */

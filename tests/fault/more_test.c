@@ -304,4 +304,50 @@ TEST_F(more, claims_and_publishes_set_pins)
 	EXPECT_EQ(p.out_offset | ASYNCLAZY_PIN_SET, self->b.pins[1]);
 }
 
+/* A page of the client's, at a place where there is no page table yet; never unmapped. */
+static const char *map_apart(int client, __u64 offset)
+{
+	const size_t table = 2 << 20;
+	char *room = mmap(NULL, 2 * table, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (room == MAP_FAILED)
+		return room;
+	room += table - (uintptr_t)room % table;
+	return mmap(room, 1, PROT_READ, MAP_SHARED | MAP_FIXED, client, offset);
+}
+
+/* By the kernel: it says EFAULT when a page cannot be put in, where a program would try on. */
+TEST_F(more, pages_are_put_in_when_they_are_touched)
+{
+	struct asynclazy_create c = {
+		.flags = variant->flags, .max_keys = 1000, .arena_size = 1 << 20,
+		.segment_size = 64 << 10, .words = 1024,
+	};
+	__u64 offsets[] = {
+		ASYNCLAZY_OFF_TABLE, ASYNCLAZY_OFF_ARENA, ASYNCLAZY_OFF_WORDS,
+		ASYNCLAZY_OFF_WAITING, ASYNCLAZY_OFF_HELD, ASYNCLAZY_OFF_PINS,
+		ASYNCLAZY_OFF_VISITED,
+	};
+	unsigned int i, n = ARRAY_SIZE(offsets);
+	const char *page;
+	char byte;
+	int fd[2];
+
+	if (variant->flags & ASYNCLAZY_CREATE_STABLE)
+		n -= 2;
+	alz_leave(&self->b);
+	ASSERT_EQ(0, alz_setup_as(&self->b, &c));
+	ASSERT_EQ(0, alz_set(&self->b, "k", "value"));
+	ASSERT_EQ(0, pipe(fd));
+	for (i = 0; i < n; i++) {
+		page = map_apart(self->b.client, offsets[i]);
+		ASSERT_NE(MAP_FAILED, page);
+		ASSERT_EQ(1, write(fd[1], page, 1));
+		ASSERT_EQ(1, read(fd[0], &byte, 1));
+		EXPECT_EQ(*page, byte);
+	}
+	close(fd[0]);
+	close(fd[1]);
+}
+
 TEST_HARNESS_MAIN

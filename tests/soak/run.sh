@@ -55,11 +55,13 @@ for k in "${kernels[@]}"; do
 	fi
 	out=$log/soak-$k.log
 	start=$SECONDS
-	tools/vm/run --kernel "$k" --module "$module" --memory 2G --timeout "$seconds" $leaks \
-		--log "$log/soak-console-$k.log" -- "$soak" --ops "$count" --kill "$kill" \
-		--arena "$arena" --slack "$slack" "${program_options[@]}" 2>&1 |
-		tee "$out" | grep --line-buffered -aEv '^# figure|^# totals|^TAP|^1\.\.' | sed -u 's/^/    /'
-	status=${PIPESTATUS[0]}
+	cases "$k: " < <(tools/vm/run --kernel "$k" --module "$module" --memory 2G \
+		--timeout "$seconds" $leaks --log "$log/soak-console-$k.log" -- "$soak" \
+		--ops "$count" --kill "$kill" --arena "$arena" --slack "$slack" \
+		"${program_options[@]}" 2>&1 | tee "$out" | grep --line-buffered -av '^# figure'
+		exit "${PIPESTATUS[0]}")
+	wait $!
+	status=$?
 	if [ "$status" = 0 ]; then
 		ops=$((ops + $(sed -n 's/^# figure: soak operations //p' "$out")))
 	else

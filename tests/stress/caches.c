@@ -149,10 +149,41 @@ static void cache_empty(int fd, __u64 serial, __u64 clients, const char *when)
 	if (alz_stats(fd, &s))
 		abort();
 	if (s.out_clients > clients || s.out_tickets_now || s.out_waits_now ||
-	    s.out_initializing)
-		wrong(WRONG_LEFT, "cache %llu, %s: %llu clients (of %llu), %llu tickets, %llu waits, %llu keys in the making are left",
+	    s.out_initializing || s.out_queued || s.out_held)
+		wrong(WRONG_LEFT, "cache %llu, %s: %llu clients (of %llu), %llu tickets, %llu waits, %llu keys in the making, %llu queued, %llu held are left",
 		      serial, when, s.out_clients, clients, s.out_tickets_now, s.out_waits_now,
-		      s.out_initializing);
+		      s.out_initializing, s.out_queued, s.out_held);
+}
+
+/*
+ * With all of them dead: fill it, so that it looks for pins, of which none may hold anything;
+ * then take all keys away, and no memfd may be there.
+ */
+static void cache_drain(unsigned int i)
+{
+	static const char value[4000];
+	struct asynclazy_stats s;
+	struct alz a;
+	__u64 n;
+	int err;
+
+	err = alz_join(&a, live[i].fd);
+	for (n = 0; !err && i && n < 2 * live[i].arena_size / sizeof(value); n++)
+		err = alz_set_bytes(&a, "drain", value, sizeof(value), 0, NULL);
+	err = err ?: alz_clear(&a, &n);
+	if (err)
+		wrong(WRONG_ANSWER, "cache %llu: cannot be drained: %s", live[i].serial,
+		      strerror(-err));
+	if (alz_stats(live[i].fd, &s))
+		abort();
+	if (i && !s.out_reclaims)
+		wrong(WRONG_ANSWER, "cache %llu has not looked for pins", live[i].serial);
+	if (s.out_pins_now || s.out_segments_held || s.out_keys || s.out_memfds ||
+	    s.out_memfd_bytes)
+		wrong(WRONG_LEFT, "cache %llu, drained: %llu pins, %llu segments held, %llu keys, %llu memfds of %llu bytes are left",
+		      live[i].serial, s.out_pins_now, s.out_segments_held, s.out_keys,
+		      s.out_memfds, s.out_memfd_bytes);
+	alz_leave(&a);
 }
 
 static __u64 cache_members(__u32 book, unsigned int *cache)
@@ -244,6 +275,8 @@ void cache_calm(bool attached)
 		cache_empty(live[i].fd, live[i].serial,
 			    attached ? cache_members(live[i].ledger, &c) : 0,
 			    attached ? "calm" : "all killed");
+	for (i = 0; i < CACHES && !attached; i++)
+		cache_drain(i);
 	cache_settle();
 }
 

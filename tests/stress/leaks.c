@@ -20,10 +20,10 @@ static int kmemleak_write(const char *what)
 	return err;
 }
 
-/* What was leaked before is not ours. */
-void leaks_begin(void)
+/* What was leaked before is not ours. Return: 0, or -errno: kmemleak is not there or off. */
+int leaks_begin(void)
 {
-	kmemleak_write("clear");
+	return kmemleak_write("clear");
 }
 
 /* Show what kmemleak suspects. Return: whether there is anything. */
@@ -41,16 +41,17 @@ static bool kmemleak_show(void)
 }
 
 /*
- * 1: nothing found; 0: found; -errno, -ENOENT if there is none. An object is reported if it has not
- * changed between two scans.
+ * 1: nothing found; 0: found; -errno: it is not there, or off, which it is once it has run out
+ * of memory. An object is reported if it has not changed between two scans.
  */
 int leaks_kmemleak(int scans)
 {
 	struct timespec t = { .tv_sec = KMEMLEAK_AGE_S };
-	int err;
+	int err = access(KMEMLEAK, R_OK | W_OK) ? -errno : 0;
 
-	if (access(KMEMLEAK, R_OK | W_OK))
-		return -ENOENT;
+	if (err)
+		return err;
+
 	while (scans--) {
 		nanosleep(&t, NULL);
 		err = kmemleak_write("scan");

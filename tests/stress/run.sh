@@ -35,14 +35,15 @@ echo "TAP version 13"
 for k in "${kernels[@]}"; do
 	module=$BUILD/kmod-$k/asynclazy.ko
 	name="crash storm on $k"
+	leaks=
 	if [ ! -e "$module" ] || [ ! -x "$storm" ]; then
 		verdict 1 "$name # make stress $module"
 		continue
 	fi
 	# seconds bound what hangs; a calm has a watchdog of its own
 	case $k in
-	kasan) count=500 full=20000 round=250 memory=3G ;;
-	kcsan) count=300 full=5000 round=300 memory=2G ;;
+	kasan) count=500 full=20000 round=250 memory=3G leaks=--kmemleak ;;
+	kcsan) count=300 full=5000 round=150 memory=2G ;;
 	*) count=10000 full=1000000 round=2000 memory=2G ;;
 	esac
 	seconds=1800
@@ -52,11 +53,14 @@ for k in "${kernels[@]}"; do
 	fi
 	out=$log/storm-$k.log
 	start=$SECONDS
-	tools/vm/run --kernel "$k" --module "$module" --memory "$memory" --timeout "$seconds" \
-		--log "$log/storm-console-$k.log" -- "$storm" --kills "$count" --round "$round" \
-		--unload ${ALZ_STORM_SEED:+--seed "$ALZ_STORM_SEED"} "${program_options[@]}" 2>&1 |
-		tee "$out" | grep --line-buffered -aEv '^# figure|^# totals' | sed -u 's/^/    /'
-	status=${PIPESTATUS[0]}
+	cases "$k: " < <(tools/vm/run --kernel "$k" --module "$module" --memory "$memory" \
+		--timeout "$seconds" --log "$log/storm-console-$k.log" -- "$storm" \
+		--kills "$count" --round "$round" --unload $leaks \
+		${ALZ_STORM_SEED:+--seed "$ALZ_STORM_SEED"} "${program_options[@]}" 2>&1 |
+		tee "$out" | grep --line-buffered -av '^# figure'
+		exit "${PIPESTATUS[0]}")
+	wait $!
+	status=$?
 	survived=$(sed -n 's/^# figure: kills survived //p' "$out")
 	if [ "$status" = 0 ]; then
 		kills=$((kills + survived))

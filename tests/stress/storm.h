@@ -363,7 +363,7 @@ void killer_all(void);
 __u64 killer_dying(void);
 
 /* leaks.c */
-void leaks_begin(void);
+int leaks_begin(void);
 __u64 leaks_memory(void);
 int leaks_unload(void);
 int leaks_kmemleak(int scans);
