@@ -8,6 +8,7 @@
 #include "parent.h"
 
 #include <fcntl.h>
+#include <regex.h>
 #include <sched.h>
 #include <signal.h>
 #include <time.h>
@@ -21,6 +22,7 @@
 #include <sys/wait.h>
 
 static u32 watchdog_seconds;
+static regex_t complaints;	/* of the kernel */
 static u64 executed;
 static struct asynclazy_info before = { .size = sizeof(before) };	/* us */
 static int kmsg_in = -1, kmsg_out = -1, device = -1;
@@ -105,6 +107,18 @@ void batch_watch_kernel(void)
 	lseek(kmsg_in, 0, SEEK_END);
 }
 
+/* How complaints begin is told by tools/vm/complaints, in ALZ_COMPLAINTS. */
+static int complaints_setup(void)
+{
+	const char *text = getenv("ALZ_COMPLAINTS");
+
+	if (!text || !*text || regcomp(&complaints, text, REG_EXTENDED | REG_NOSUB)) {
+		printf("# ALZ_COMPLAINTS is to be the expressions of tools/vm/complaints, with | between\n");
+		return -EINVAL;
+	}
+	return 0;
+}
+
 /**
  * batch_setup() - start the lanes
  * @blind: without coverage
@@ -119,7 +133,7 @@ int batch_setup(bool blind, u32 watchdog)
 	int err;
 
 	watchdog_seconds = watchdog;
-	err = fds_setup();
+	err = complaints_setup() ?: fds_setup();
 	if (!err && !blind)
 		err = cover_setup();
 	if (err)
@@ -166,21 +180,12 @@ static void reap(void)
 	}
 }
 
-static const char *const bad_words[] = {
-	"BUG:", "WARNING:", "Oops", "KASAN", "KCSAN", "UBSAN", "possible circular",
-	"possible recursive", "inconsistent lock state", "rcu_sched self-detected",
-	"rcu_preempt self-detected", "detected stalls", "suspected memory leaks",
-	"general protection", "nable to handle", "blocked for more than", "refcount_t:",
-	"ODEBUG:", "list_add corruption", "list_del corruption", "suspicious RCU",
-};
-
 /* Return: whether the kernel complained since the last time. */
 static bool kernel_complained(void)
 {
 	char line[1024];
 	bool bad = false;
 	ssize_t n;
-	u32 i;
 
 	while ((n = read(kmsg_in, line, sizeof(line) - 1)) > 0 || (n < 0 && errno == EPIPE)) {
 		if (n < 0)
@@ -190,11 +195,10 @@ static bool kernel_complained(void)
 		if (strstr(line, "uapi_fuzz:") || strstr(line, "BUG: KCSAN:") ||
 		    (strstr(line, "WARNING: ") && strstr(line, " hrtimer_forward+")))
 			continue;
-		for (i = 0; i < sizeof(bad_words) / sizeof(bad_words[0]); i++)
-			if (strstr(line, bad_words[i])) {
-				printf("# the kernel says: %s", strchr(line, ';') ? strchr(line, ';') + 1 : line);
-				bad = true;
-			}
+		if (!regexec(&complaints, line, 0, NULL, 0)) {
+			printf("# the kernel says: %s", strchr(line, ';') ? strchr(line, ';') + 1 : line);
+			bad = true;
+		}
 	}
 	return bad;
 }

@@ -228,18 +228,22 @@ static void lane_calls(u32 lane, u32 k)
 static void lane_restore(u32 k, u32 lane)
 {
 	const struct program *p = &sh->prog[k];
+	bool uid = false, ipcns = false;
 	u32 i;
 
 	for (i = 0; i < p->n; i++) {
 		if (p->call[i].lane != lane)
 			continue;
-		if (p->call[i].nr == C_UID) {
-			syscall(SYS_setresuid, -1, 0, -1);
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-		} else if (p->call[i].nr == C_IPCNS) {
-			syscall(SYS_setns, IPCNS_FD, 0);
-		}
+		uid |= p->call[i].nr == C_UID;
+		ipcns |= p->call[i].nr == C_IPCNS;
 	}
+	/* first who may do the other */
+	if (uid) {
+		syscall(SYS_setresuid, -1, 0, -1);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	}
+	if (ipcns && syscall(SYS_setns, IPCNS_FD, 0))
+		violation("lane %u cannot go back to its IPC namespace: %s", lane, strerror(errno));
 }
 
 static void names_unlink(void)
@@ -424,8 +428,8 @@ int lanes_main(u32 proc)
 			ioctl(KCOV_FD + i, KCOV_DISABLE, 0);
 	syscall(SYS_close_range, DEV_RW_FD, DEV_RO_FD, 0);
 	/* what was before an exec is as it was for a new one, too */
-	syscall(SYS_setns, IPCNS_FD, 0);
 	syscall(SYS_setresuid, -1, 0, -1);
+	syscall(SYS_setns, IPCNS_FD, 0);
 	fd_move(open("/dev/asynclazy", O_RDWR | O_CLOEXEC), DEV_RW_FD);
 	fd_move(open("/dev/asynclazy", O_RDONLY | O_CLOEXEC), DEV_RO_FD);
 	setrlimit(RLIMIT_NOFILE, &limit);

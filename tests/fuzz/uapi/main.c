@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <sys/syscall.h>
 
+#define BLOCKS		1000	/* the corpus alone reaches twice as many */
 #define NEIGHBOUR	4321	/* a user whom the fuzzer is not */
 
 static struct {
@@ -254,6 +255,24 @@ static void figures(void)
 	printf("# figure: fuzz calls %llu\n", batch_calls());
 }
 
+/* Whether it came to what it is for: of each call some were served. */
+static void reached(void)
+{
+	bool all = true;
+	u32 i;
+
+	for (i = 0; i < C_MAX; i++) {
+		/* one of 32 bits that is served is a violation */
+		if (sh->ok[i] || i == C_IOCTL32)
+			continue;
+		printf("# call %s was never served\n", descs[i].name);
+		all = false;
+	}
+	report(all, "each call is served, by the corpus or the fuzzer's own programs");
+	if (!opt.blind)
+		report(cover_blocks() >= BLOCKS, "coverage guides it");
+}
+
 static void list_calls(void)
 {
 	u32 i, a;
@@ -365,6 +384,8 @@ int main(int argc, char **argv)
 	figures();
 	if (err)
 		return 1;
+	if (opt.corpus)
+		reached();
 	alz_pair_stop();
 	batch_end();
 	kmemleak_clean();

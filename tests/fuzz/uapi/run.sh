@@ -69,6 +69,7 @@ guest() { # KERNEL MODULE MEMORY ARGS...
 	shift 3
 	tools/vm/run --kernel "$k" --module "$ko" --memory "$memory" \
 		--timeout $((seconds * 2 + 600)) --log "$out/console.log" \
+		--env ALZ_COMPLAINTS="$(grep -v '^#' tools/vm/complaints | paste -sd '|')" \
 		--append 'printk.devkmsg=on panic_print=0x20 softlockup_panic=1 log_buf_len=1M no_timer_check' "$@"
 }
 
