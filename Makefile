@@ -109,7 +109,7 @@ help:
 	@sed -n 's/^#   make/make/p' Makefile
 	@echo 'make modules     the module alone (KDIR=kernel build tree)'
 	@echo 'make lib tools   the library, the alazy command'
-	@echo 'make check       static checks: checkpatch, sparse, W=1, clang'
+	@echo 'make check       static checks: checkpatch, sparse, coccinelle, W=1, compilers, clang-tidy, cppcheck, shellcheck'
 	@echo 'make policy      simulate ways to evict, and draw what comes of it'
 	@echo 'make clean       remove what was built (distclean: downloads too)'
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Ours, over libasynclazy: a word of a cache that is open twice, as in two processes.
- * (Real processes are in tests/unit/lib_words_procs.c.)
+ * Ours, over libasynclazy: a word of a cache that is open twice, as in two processes. On
+ * the kernel backend the other one is one; the local backend has one process only.
  */
 #include <asynclazy.h>
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "futex.h"
@@ -104,11 +105,28 @@ static void interrupt(void *obj)
 	raise(SIGUSR1);
 }
 
+/* In a process of its own. */
+static void wake_from_another(const struct ours *o, unsigned int n)
+{
+	struct alazy_cache *cache;
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		cache = open_one(o->name);
+		_exit(alazy_futex_wake(cache, alazy_word(cache, 0), n) < 0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		abort();
+}
+
 static void wake(void *obj, int process, unsigned int n)
 {
 	struct ours *o = obj;
 
-	if (alazy_futex_wake(o->process[process], word(o, process), n) < 0)
+	if (process && ours_on_kernel())
+		wake_from_another(o, n);
+	else if (alazy_futex_wake(o->process[process], word(o, process), n) < 0)
 		abort();
 }
 
