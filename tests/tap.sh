@@ -4,6 +4,8 @@
 # TAP. It prints "TAP version 13" itself, and ends with totals.
 
 n=0 failed=0 skipped=0
+# as the programs read it
+[ "${ALZ_FULL-}" = 1 ] || unset ALZ_FULL
 
 verdict() { # STATUS NAME
 	n=$((n + 1))

@@ -234,22 +234,20 @@ static void show_log(void)
 
 /*
  * As documented: a call says ENOMEM or EFAULT, or what it had to say anyway, or has done
- * without the memory. A page that is missing on the way of a copy is EFAULT, and so is one
- * of ours without a page table.
+ * without the memory. (A page that is missing on the way of a copy is EFAULT, be it the
+ * caller's own or one of a cache.)
  */
-static bool documented(const struct fault_run *r, bool slab)
+static bool documented(const struct fault_run *r)
 {
 	int err = r->err, else_err = fault_counted[r->target - 1].err;
 
-	if (err == else_err && err)
+	if ((err == else_err && err) || err == EFAULT)
 		return true;
 	if (r->kind == FAULT_MEMORY)
-		return !err || err == ENOMEM || (err == EFAULT && (!slab || FAULT_NR(r->id) == FAULT_TOUCH));
-	/* these tell what they have done so far; others have done nothing */
-	if (!err && r->shows)
-		return FAULT_NR(r->id) == FAULT_READ ||
-		       FAULT_NR(r->id) == _IOC_NR(ASYNCLAZY_IOC_BATCH);
-	return !err || err == EFAULT;
+		return !err || err == ENOMEM;
+	/* a copy that is missing in the end: these tell what they have done so far */
+	return !err && (!r->shows || FAULT_NR(r->id) == FAULT_READ ||
+			FAULT_NR(r->id) == _IOC_NR(ASYNCLAZY_IOC_BATCH));
 }
 
 static void count_faults(const struct fault_run *r)
@@ -264,7 +262,7 @@ static void count_faults(const struct fault_run *r)
 	}
 	if (sum != 1)
 		PROBLEM("%llu faults instead of one", sum);
-	if (!documented(r, now[0]))
+	if (!documented(r))
 		PROBLEM("error %d is not what such a fault is said to be", r->err);
 	total.shows += r->shows;
 	total.absorbed += !r->err;
@@ -292,7 +290,8 @@ static bool run_fault(const char *name, enum fault_verdict (*run)(void *arg), vo
 	if (r->injected) {
 		count_faults(r);
 		fault_ledger_result(r->id, kind,
-				    r->err == (kind == FAULT_MEMORY ? ENOMEM : EFAULT));
+				    r->err == (kind == FAULT_MEMORY &&
+					       FAULT_NR(r->id) != FAULT_TOUCH ? ENOMEM : EFAULT));
 	}
 	if (option.verbose && r->injected)
 		printf("# %s -k %s -m %s -n %u.%u: %s, error %d, visit %d\n", name,

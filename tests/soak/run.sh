@@ -20,6 +20,8 @@ END
 
 BUILD=${BUILD:-build}
 soak=$BUILD/soak/soak
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 # shellcheck source=tests/kernels.sh
 . tests/kernels.sh
 kernels_and_options "$@"
@@ -31,8 +33,6 @@ fi
 log=$BUILD/test-log
 mkdir -p "$log"
 
-# shellcheck source=tests/tap.sh
-. tests/tap.sh
 ops=0
 echo "TAP version 13"
 for k in "${kernels[@]}"; do

@@ -92,6 +92,8 @@ check_checkpatch() { # FILE...
 
 check_shellcheck() { # FILE...
 	shellcheck -x --format=gcc "$@" 2>&1
+	# exceptions of this check are where they are needed, and say why
+	grep -nH 'shellcheck disable=[^#]*$' "$@" | sed -E 's/^([^:]*:[0-9]*):.*/\1:1: error: disabled without a reason/'
 }
 
 # The kernel's own semantic patches; but not those with parts in OCaml, which need a
@@ -104,7 +106,8 @@ check_coccinelle() { # DIR [NAME-OF-PATCH]
 			printf '%s %s\0' "$f" "$(sed -n 's,^// Options: *,,p' "$f" | head -1)"
 		done |
 		xargs -0 -P "$jobs" -I{} sh -c "spatch -D report --very-quiet --no-show-diff \
-			-I kmod -I kmod/core -I kmod/uapi --dir $dir --cocci-file {} 2>/dev/null || true" |
+			-I kmod -I kmod/core -I kmod/uapi --dir $dir --cocci-file {} 2>$build/coccinelle.err ||
+			echo 'spatch:1:1: error: fails: {}'" |
 		sed "s#$PWD/##g" | grep -e '^[^ ]*:[0-9]' | sort -u
 }
 

@@ -161,6 +161,7 @@ check checkpatch "checkpatch --strict finds nothing" check_checkpatch "${kernel_
 catches checkpatch 'SPACING' check_checkpatch tests/static/bad/module.c
 check shellcheck "shellcheck finds nothing" check_shellcheck "${scripts[@]}"
 catches shellcheck 'SC2086' check_shellcheck tests/static/bad/shell.sh
+catches shellcheck 'without a reason' check_shellcheck tests/static/bad/shell.sh
 check docs "the documents name what the headers define, and nothing else" \
 	tests/static/docs.sh "$work"
 catches docs 'IOC_FECTH' tests/static/docs.sh "$work" 's/IOC_FETCH/IOC_FECTH/'

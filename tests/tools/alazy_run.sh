@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
-# shellcheck disable=SC2016,SC2034
+# shellcheck disable=SC2016,SC2034  # text for other shells, variables for has()
 # alazy run, as a user sees it; KTAP out. With the module everything is tested
 # but what happens without it, and the other way round. For any POSIX shell, and
 # for busybox's tools.
@@ -155,7 +155,7 @@ usage_errors() {
 	begin 'usage errors are 64 and say where the help is'
 	for bad in '' '--bogus' '--ttl' '--ttl 5' '--ttl 5x' '--ttl -1s' '--ttl s' \
 		'--error-ttl soon' '--timeout 0' '--key=' '--cache=' '--'; do
-		# shellcheck disable=SC2086
+		# shellcheck disable=SC2086  # arguments
 		case $bad in
 		*'--' | '' | *'--ttl') run $bad ;;
 		*) run $bad true ;;
@@ -380,7 +380,7 @@ binary() {
 	begin 'every byte comes through, on both streams'
 	i=0
 	while [ $i -lt 256 ]; do
-		# shellcheck disable=SC2059
+		# shellcheck disable=SC2059  # the format is what is made
 		printf "\\$(printf %03o $i)"
 		i=$((i + 1))
 	done >bytes
@@ -494,7 +494,7 @@ json() {
 		is status $status 3
 		is 'lines' "$(wc -l <out | tr -d ' ')" 1
 		has out '"exit_status": 3, "signal": null'
-		# shellcheck disable=SC1003
+		# shellcheck disable=SC1003  # JSON's
 		has out '"stdout": "a\\"\\\\\\u0000\\udcffé\\n"'
 		has out '"stderr": "oops\\n"}$'
 		has out '\\u0000sh\\u0000-c\\u0000'

@@ -49,7 +49,7 @@ pin_clear='^stlr[[:space:]]+xzr,'
 # time to be stale are looked at by alz_refresh_due() too
 timed='alz_reader_past'
 
-# shellcheck disable=SC2016
+# shellcheck disable=SC2016  # $0x80 is assembler
 x86_bad='(^|[[:space:]])lock([[:space:]]|$)|mfence|lfence|sfence|syscall|sysenter|int[[:space:]]+\$0x80|xacquire'
 x86_bad="$x86_bad|xchg[a-z]*[[:space:]].*\\(|cpuid|call[[:space:]]+\\*|call[[:space:]]+QWORD|jmp[[:space:]]+\\*%"
 arm_bad='(^|[[:space:]])(ld(a|l)?xr[bhp]*|st(l)?xr[bhp]*|ldax[rp][bh]*|stlx[rp][bh]*|ldar[bh]*|ldapr[bh]*|stlr[bh]*|dmb|dsb|isb|svc|blr'

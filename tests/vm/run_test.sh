@@ -41,7 +41,7 @@ for kernel; do
 	check 'stdout is binary-clean, --file visible' cmp -s "$tmp/many" "$tmp/out"
 	check 'stderr apart' cmp -s "$tmp/error" "$tmp/err"
 
-	# shellcheck disable=SC2016
+	# shellcheck disable=SC2016  # perl's
 	vm -- perl -e '$| = 1; print "pid $$\n"; kill 9, $$'
 	check 'signal death is 128+n' test $status = 137
 	check 'dynamic program of the host runs' grep -q '^pid ' "$tmp/out"

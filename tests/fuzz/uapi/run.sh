@@ -9,13 +9,13 @@ usage() {
 usage: tests/fuzz/uapi/run.sh [uapi] [races] [stress-ng] [coverage] [option...]
 
   uapi       the fuzzer of this directory on the KASAN kernel (default)
-  races      the same without coverage on the KCSAN kernel, for ten minutes
+  races      the same without coverage on the KCSAN kernel
   stress-ng  stress-ng --dev on the KASAN kernel
   coverage   kselftests and fuzzer on a module that counts basic blocks
 
   --kernel K        for uapi and stress-ng (default: kasan)
   --executions N    programs that the fuzzer runs (default 6000, full 10000000, races too)
-  --seconds S       or until then (default 150, full 3600; races 600)
+  --seconds S       or until then (default 110, full 3600; races 40, full 600)
   --seed N          of its random numbers (default 1)
   --keep DIR        afterwards write what uapi found there as a corpus
   --replay FILE     run the programs of a file instead, and show what they did
@@ -31,7 +31,7 @@ here=tests/fuzz/uapi
 export BUILD=${BUILD:-build}
 full=${ALZ_FULL:-}
 [ "$full" != 0 ] || full=
-kernel=kasan executions=6000 seconds=150 seed=1 keep='' replay='' repeat=1 ops=400 parts=()
+kernel=kasan executions=6000 seconds=110 seed=1 keep='' replay='' repeat=1 ops=400 parts=()
 [ -z "$full" ] || executions=10000000 seconds=3600 ops=100000
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -134,7 +134,7 @@ run_uapi() {
 	if [ -n "$keep" ]; then
 		mkdir -p "$keep"
 		rm -f "$keep"/*.txt
-		# shellcheck disable=SC2016
+		# shellcheck disable=SC2016  # awk's
 		awk -v dir="$keep" '/^----/ { close(f); f = ""; next }
 			/^[0-3][+ ]/ { if (!f) f = sprintf("%s/%03d.txt", dir, ++n); print >f }' \
 			"$out/$name.log"
@@ -142,7 +142,7 @@ run_uapi() {
 }
 
 run_races() {
-	kernel=kcsan executions=${asked:-10000000} seconds=${races:-600} keep='' run_uapi
+	kernel=kcsan executions=${asked:-10000000} seconds=${races:-$([ -z "$full" ] && echo 40 || echo 600)} keep='' run_uapi
 }
 
 run_stress() {
