@@ -216,6 +216,26 @@ TEST_F(poll, is_ready_at_once_when_it_starts_late)	/* K6 */
 	EXPECT_EQ(EPOLLIN, variant->poll(&late, self->fd, ALZ_SOON_MS));
 }
 
+/* Wait until a process with one thread sleeps. Return: whether it did in time. */
+static bool asleep(pid_t pid)
+{
+	__u64 until = alz_now() + ALZ_SOON_MS * ALZ_MSEC;
+	char path[32], state;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	do {
+		state = 0;
+		f = fopen(path, "r");
+		if (!f || fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+			state = 0;
+		if (f)
+			fclose(f);
+		sched_yield();
+	} while (state != 'S' && alz_now() < until);
+	return state == 'S';
+}
+
 TEST_F(poll, wakes_up_from_sleep)			/* K6 */
 {
 	int socket;
@@ -227,7 +247,7 @@ TEST_F(poll, wakes_up_from_sleep)			/* K6 */
 		__u64 word;
 
 		if (alz_join(&peer, self->a.cache) || peer_hear(socket, &word, ALZ_SOON_MS) ||
-		    usleep(ALZ_QUIET_MS * 1000) ||	/* so that the other sleeps */
+		    !asleep(getppid()) ||
 		    alz_claim(&peer, "k", 0, &c) || alz_set(&peer, "k", "value"))
 			_exit(1);
 		_exit(0);

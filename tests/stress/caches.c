@@ -252,6 +252,7 @@ void cache_replace_all(void)
 	struct timespec t = { .tv_nsec = ALZ_MSEC };
 	struct asynclazy_info info;
 	unsigned int i;
+	int err;
 
 	for (i = 0; i < CACHES; i++)
 		if (!cache_replace(i))
@@ -259,9 +260,9 @@ void cache_replace_all(void)
 	if (cache_settle())
 		wrong(WRONG_LEFT, "a retired cache still has members, and all are dead");
 	/* orphans of a fork may be on their way out */
-	while (!alz_info(&info) && info.out_caches_used != CACHES && alz_now() < until)
+	while (!(err = alz_info(&info)) && info.out_caches_used != CACHES && alz_now() < until)
 		nanosleep(&t, NULL);
-	if (info.out_caches_used != CACHES)
+	if (err || info.out_caches_used != CACHES)
 		wrong(WRONG_LEFT, "%llu caches are charged, %u are there", info.out_caches_used,
 		      CACHES);
 }
@@ -287,6 +288,7 @@ void cache_stop(void)
 	struct asynclazy_info info;
 	char name[64];
 	unsigned int i;
+	int err;
 
 	for (i = 0; i < CACHES; i++) {
 		cache_name(name, live[i].serial);
@@ -297,9 +299,9 @@ void cache_stop(void)
 	for (i = 0; i < LEDGERS; i++)
 		if (books[i].used && books[i].retired && books[i].fd >= 0)
 			close(books[i].fd);
-	while (!alz_info(&info) && info.out_caches_used && alz_now() < until)
+	while (!(err = alz_info(&info)) && info.out_caches_used && alz_now() < until)
 		nanosleep(&t, NULL);
-	if (info.out_caches_used || info.out_bytes_used)
+	if (err || info.out_caches_used || info.out_bytes_used)
 		wrong(WRONG_LEFT, "%llu caches with %llu bytes are charged at the end",
 		      info.out_caches_used, info.out_bytes_used);
 	close(device);

@@ -164,8 +164,7 @@ if [ -n "$clang" ]; then
 			"$work"/corpus-*/ 2>/dev/null
 	fi
 else
-	skip "libFuzzer finds no input that the core answers otherwise than the model" \
-		"there is no ${FUZZ_CLANG:-clang}"
+	verdict 1 "libFuzzer runs # there is no ${FUZZ_CLANG:-clang}: install clang"
 fi
 echo "# figure: fuzz executions $executions"
 
@@ -227,7 +226,7 @@ coverage() {
 
 name="every line of the core that can be reached was reached"
 if [ -z "$clang" ] || ! command -v "$cov" >/dev/null || ! command -v "$profdata" >/dev/null; then
-	skip "$name" "there is no clang, $cov or $profdata"
+	verdict 1 "$name # there is no clang, $cov or $profdata: install clang and llvm"
 else
 	coverage
 	verdict $? "$name"
