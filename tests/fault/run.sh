@@ -50,27 +50,26 @@ if [ ! -x "$build/fault/finish" ]; then
 	exit 2
 fi
 mkdir -p "$build/test-log"
-out=$(mktemp) || exit 1
-trap 'rm -f "$out"' EXIT
 
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 echo "TAP version 13"
-tools/vm/run --kernel "$kernel" --module "$module" --memory 2G --timeout "$timeout" \
+cases < <(tools/vm/run --kernel "$kernel" --module "$module" --memory 2G --timeout "$timeout" \
 	--log "$build/test-log/console-fault.log" --file "$build/fault" \
 	${ALZ_FULL:+--env ALZ_FULL} --env ALZ_KO=/lib/modules/asynclazy.ko \
 	--env FAULT_OPTIONS="$options" \
-	-- tests/fault/guest.sh "$build/fault" "$@" 2>&1 | tee "$out"
-status=${PIPESTATUS[0]}
+	-- tests/fault/guest.sh "$build/fault" "$@" 2>&1)
+wait $!
+status=$?
 
 # a complaint of the kernel, or no end, is a case of its own
-if [ "$status" -gt 1 ]; then
-	read -r p f s <<<"$(sed -n 's/^# totals: pass:\([0-9]*\) fail:\([0-9]*\) skip:\([0-9]*\).*/\1 \2 \3/p' "$out" | tail -1)"
-	case $status in
-	124) why="it was not done after $timeout s" ;;
-	125) why="the kernel complained, see above" ;;
-	*) why="status $status" ;;
-	esac
-	echo "not ok $((${p:-0} + ${f:-0} + ${s:-0} + 1)) the guest: $why"
-	echo "# totals: pass:${p:-0} fail:$((${f:-0} + 1)) skip:${s:-0}"
-	exit 1
+case $status in
+0) ;;
+124) verdict 1 "the guest: it was not done after $timeout s" ;;
+125) verdict 1 "the guest: the kernel complained, see above" ;;
+*) [ "$failed" -gt 0 ] || verdict 1 "the guest: status $status" ;;
+esac
+if [ "${ALZ_FULL-}" = 1 ] && [ $# = 0 ]; then
+	cases "broken modules: " < <(tests/fault/mutants.sh 2>&1)
 fi
-exit "$status"
+totals

@@ -10,7 +10,8 @@ usage: tests/stress/run.sh [KERNEL...] [-- STORM-OPTION...]     (default: 6.12 k
 
 Boots each kernel and kills processes that use caches at random instants, some
 10,000 times on a distribution's kernel; debug kernels (build/kernels/kasan, kcsan)
-are slow: 500 and 300. ALZ_FULL=1: 1,000,000, 20,000 and 5,000. The program is
+are slow: 500 and 300. ALZ_FULL=1: 1,000,000, 20,000 and 5,000, and then broken
+modules, which must be found (mutants.sh). The program is
 build/stress/storm (make stress); its options are told by its --help and can be
 given after --, for instance `-- --kills 500 --seed 7`.
 
@@ -70,5 +71,8 @@ for k in "${kernels[@]}"; do
 	verdict "$status" "$name"
 	echo "# $k: ${survived:-0} kills survived, $((SECONDS - start)) s"
 done
+if [ -n "${ALZ_FULL-}" ] && [ ${#program_options[@]} = 0 ]; then
+	cases "broken modules: " < <(tests/stress/mutants.sh 2>&1)
+fi
 echo "# figure: kills survived $kills"
 totals

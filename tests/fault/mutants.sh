@@ -1,0 +1,41 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Modules that do not bear it when memory or a copy fails, each in one place: fault
+# injection must find each.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+
+case ${1-} in
+-h | --help)
+	echo "usage: tests/fault/mutants.sh [NAME...]"
+	echo "Injects faults into modules that are broken, each in another way: that has to find each."
+	echo "Environment: BUILD."
+	exit 0
+	;;
+esac
+export BUILD=${BUILD:-build}
+mkdir -p "$BUILD/test-log"
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+# a slice of one test is enough
+unset ALZ_FULL
+
+found() { # MODULE TEST
+	tests/fault/run.sh --module "$1" --options "-t $2" more_test
+}
+
+# shellcheck source=tests/mutants.sh
+. tests/mutants.sh
+
+echo "TAP version 13"
+broken() { # NAME FILE SED-SCRIPT TEST
+	mutant kasan "$@"
+}
+waits=all_sorts_of_waits pages=pages_are_put_in
+unbroken kasan $waits
+broken wait-that-is-not-there-is-used waitfd.c '/^struct file \*alz_waitfd_file/,/^}/ s/if \(!wf\)/if (0)/' $waits
+broken wait-without-a-file-leaks waitfd.c '/^struct file \*alz_waitfd_file/,/^}/ s/\t\tkfree\(wf\);//' $waits
+broken client-without-pages-leaks process.c '/^struct file \*alz_process_attach/,/^}/ { /if \(!alz_process_pages/,/return/ s/alz_process_free\(process\)/kfree(process)/ }' $pages
+broken lost-answer-is-called-something-else call.c '/call->undo\(call\)/,/goto drop/ s/err = -EFAULT/err = -EIO/' $waits
+[ "$mutants_seen" -gt 0 ] || verdict 1 "there is a broken module of that name"
+totals

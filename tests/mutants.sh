@@ -1,0 +1,65 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Modules with one deliberate bug each, for a script that sources this and has found(): the
+# suite must find each. It is at the top of the tree, and has BUILD and sourced tests/tap.sh.
+
+mutants_only=("$@")
+mutants_seen=0
+mutants_new=' '
+
+
+# build_mutant KERNEL FILE SED-SCRIPT: a module of which one file is changed, as $mutant_ko
+# (or none: the script is empty)
+build_mutant() {
+	local dir=$BUILD/mutant-$1
+
+	mutant_ko=$dir/asynclazy.ko
+	# of an earlier run nothing is left
+	[[ $mutants_new == *" $1 "* ]] || rm -rf "$dir"
+	mutants_new+="$1 "
+	mkdir -p "$dir"
+	rsync -rtc Kbuild kmod "$dir"
+	# as it was again, and to be compiled again
+	[ ! -e "$dir/changed" ] || touch "$(cat "$dir/changed")"
+	rm -f "$dir/changed"
+	sed -i -E "${3:-}" "$dir/kmod/$2"
+	if [ -n "$3" ] && cmp -s "kmod/$2" "$dir/kmod/$2"; then
+		echo "# the change does not apply to kmod/$2: mend it"
+		return 1
+	fi
+	echo "$dir/kmod/$2" >"$dir/changed"
+	make -s -C "$BUILD/kernels/$1/headers" M="$(realpath "$dir")" modules >"$dir/build.log" 2>&1 && return
+	sed 's/^/# /' "$dir/build.log"
+	return 1
+}
+
+# unbroken KERNEL [ARGUMENT...]: found() finds nothing in the module as it is
+unbroken() {
+	local kernel=$1 log=$BUILD/test-log/mutant-none.log
+
+	shift
+	build_mutant "$kernel" main.c '' && found "$mutant_ko" "$@" >"$log" 2>&1
+	verdict $? "the module as it is passes # $log"
+}
+
+# mutant KERNEL NAME FILE SED-SCRIPT [ARGUMENT...]: found() gets the module and the arguments,
+# and is to fail
+mutant() {
+	local kernel=$1 name=$2 file=$3 script=$4 log=$BUILD/test-log/mutant-$2.log
+
+	[ ${#mutants_only[@]} = 0 ] || [[ " ${mutants_only[*]} " == *" $name "* ]] || return
+	shift 4
+	mutants_seen=$((mutants_seen + 1))
+	if ! build_mutant "$kernel" "$file" "$script"; then
+		verdict 1 "$name is built"
+		return
+	fi
+	if found "$mutant_ko" "$@" >"$log" 2>&1; then
+		verdict 1 "$name is found # see $log"
+		return
+	fi
+	# what it says about it
+	echo "# $({ grep -aE '^# wrong:' "$log" ||
+		grep -aE '^not ok|the kernel complained|^# .*-n [0-9.]+: ' "$log"; } | head -1 | cut -c 1-150)"
+	verdict 0 "$name is found"
+}

@@ -1,0 +1,45 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Modules with a deliberate bug each, which the storm must find.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+
+case ${1-} in
+-h | --help)
+	echo "usage: tests/stress/mutants.sh [NAME...]"
+	echo "Runs the crash storm on modules that are broken, each in another way: it has to find each."
+	echo "Environment: BUILD."
+	exit 0
+	;;
+esac
+export BUILD=${BUILD:-build}
+mkdir -p "$BUILD/test-log"
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+
+found() { # MODULE KILLS
+	tools/vm/run --kernel 6.12 --module "$1" --memory 2G --timeout 900 --quiet-console -- \
+		"$BUILD/stress/storm" --kills "$2" --round 1000 --watchdog 60 --seed 1 --unload
+}
+
+# shellcheck source=tests/mutants.sh
+. tests/mutants.sh
+
+echo "TAP version 13"
+broken() { # NAME FILE SED-SCRIPT [KILLS]
+	mutant 6.12 "$1" "$2" "$3" "${STORM_KILLS:-${4:-2000}}"
+}
+unbroken 6.12 2000
+broken value-that-is-cut-is-published call_store.c \
+	's/return !(copy_from_user_nofault\(.*\));/(void)!\1; return true;/'
+broken readers-are-not-looked-at core/reclaim.c 's/if \(client->dead\)/if (1)/'
+broken pins-of-the-dead-stay core/reclaim.c 's/s->pinned = s->holds;/s->pinned |= s->holds;/'
+broken memfds-stay core/table.c 's/alz_blob_unkeep\(cache, r->generation\);/;/'
+broken clients-stay core/client.c 's/cache->count\.clients--;//'
+broken caches-stay process.c \
+	'/^static void alz_process_leave/,/^}/ s/\talz_shared_put\(process->shared\);//'
+broken pages-of-clients-stay process.c 's/\tvfree\(process->pins\);//' 4000
+# some 5000 kills are enough to ask for heirs of locks
+broken lock-of-the-dead-is-free core/lock.c 's/value, ASYNCLAZY_LOCK_DIED\)/value, 0)/' 5100
+[ "$mutants_seen" -gt 0 ] || verdict 1 "there is a broken module of that name"
+totals
