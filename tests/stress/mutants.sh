@@ -32,7 +32,7 @@ broken() { # NAME FILE SED-SCRIPT [KILLS]
 unbroken 6.12 2000
 broken value-that-is-cut-is-published call_store.c \
 	's/return !(copy_from_user_nofault\(.*\));/(void)!\1; return true;/'
-broken readers-are-not-looked-at core/reclaim.c 's/if \(client->dead\)/if (1)/'
+broken readers-are-not-looked-at core/reclaim.c 's/if \(client->dead\)/if (1)/' 12000
 broken pins-of-the-dead-stay core/reclaim.c 's/s->pinned = s->holds;/s->pinned |= s->holds;/'
 broken memfds-stay core/table.c 's/alz_blob_unkeep\(cache, r->generation\);/;/'
 broken clients-stay core/client.c 's/cache->count\.clients--;//'
