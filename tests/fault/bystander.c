@@ -152,6 +152,10 @@ int fault_visit(int cache, int *step)
 	h->cmsg_type = SCM_RIGHTS;
 	h->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(h), &cache, sizeof(cache));
+	/* an answer that came too late is of another visit */
+	while (recv(FAULT_FD_VISIT, &answer, sizeof(answer), MSG_DONTWAIT) > 0)
+		;
+	answer = (struct visit_answer) { -EPIPE, 0 };
 	if (sendmsg(FAULT_FD_VISIT, &m, MSG_NOSIGNAL) != 1)
 		return -EPIPE;
 	*step = -1;

@@ -21,21 +21,26 @@ mkdir -p "$BUILD/test-log"
 unset ALZ_FULL
 
 found() { # MODULE TEST
-	tests/fault/run.sh --module "$1" --options "-t $2" more_test
+	tests/fault/run.sh --module "$1" --log console-fault-mutant --options "-t $2" more_test
 }
 
 # shellcheck source=tests/mutants.sh
 . tests/mutants.sh
 
 echo "TAP version 13"
-broken() { # NAME FILE SED-SCRIPT TEST
+broken() { # NAME SAID FILE SED-SCRIPT TEST
 	mutant kasan "$@"
 }
 waits=all_sorts_of_waits pages=pages_are_put_in
 unbroken kasan $waits
-broken wait-that-is-not-there-is-used waitfd.c '/^struct file \*alz_waitfd_file/,/^}/ s/if \(!wf\)/if (0)/' $waits
-broken wait-without-a-file-leaks waitfd.c '/^struct file \*alz_waitfd_file/,/^}/ s/\t\tkfree\(wf\);//' $waits
-broken client-without-pages-leaks process.c '/^struct file \*alz_process_attach/,/^}/ { /if \(!alz_process_pages/,/return/ s/alz_process_free\(process\)/kfree(process)/ }' $pages
-broken lost-answer-is-called-something-else call.c '/call->undo\(call\)/,/goto drop/ s/err = -EFAULT/err = -EIO/' $waits
+unbroken kasan $pages
+broken wait-that-is-not-there-is-used 'the kernel complained' waitfd.c \
+	'/^struct file \*alz_waitfd_file/,/^}/ s/if \(!wf\)/if (0)/' $waits
+broken wait-without-a-file-leaks 'not ok .* kmemleak finds nothing' waitfd.c \
+	'/^struct file \*alz_waitfd_file/,/^}/ s/\t\tkfree\(wf\);//' $waits
+broken client-without-pages-leaks 'not ok .* kmemleak finds nothing' process.c \
+	'/^struct file \*alz_process_attach/,/^}/ { /if \(!alz_process_pages/,/return/ s/alz_process_free\(process\)/kfree(process)/ }' $pages
+broken lost-answer-is-called-something-else 'error 5 is not what' call.c \
+	'/call->undo\(call\)/,/goto drop/ s/err = -EFAULT/err = -EIO/' $waits
 [ "$mutants_seen" -gt 0 ] || verdict 1 "there is a broken module of that name"
 totals

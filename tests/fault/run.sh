@@ -12,6 +12,7 @@ usage: tests/fault/run.sh [option...] [PROGRAM...]      (default: all programs)
   --kernel K    a kernel with fault injection (default kasan)
   --module FILE the module (default $BUILD/kmod-K/asynclazy.ko)
   --options S   options for the programs; `--options -h` tells which there are
+  --log NAME    of the console's log in $BUILD/test-log (default console-fault)
   --timeout S   seconds for all (default 1200; with ALZ_FULL=1 8 hours)
 
 Programs are those of tests/kselftest and tests/fault (claim_test, ...), built by
@@ -24,13 +25,14 @@ alike it takes the first ones, the last, and a few between; a cache's hundreds o
 pages, and copies, in two dozen tests each; and of a test that takes longer than a
 second what the others have not, which is said; one that takes longer than ten is
 skipped. With `--options -a --timeout 0` it leaves out none, which takes days;
-`--options -p` only counts them.
+`--options -p` only counts them. A full run of all, without options, also tries modules
+that are broken, which must be found (mutants.sh).
 
 Environment: BUILD (default build), ALZ_FULL=1
 END
 }
 
-kernel=kasan module='' options='' timeout=1200
+kernel=kasan module='' options='' timeout=1200 log=console-fault asked=$*
 [ "${ALZ_FULL-}" != 1 ] || timeout=28800
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -38,6 +40,7 @@ while [ $# -gt 0 ]; do
 	--kernel) kernel=$2; shift 2 ;;
 	--module) module=$2; shift 2 ;;
 	--options) options=$2; shift 2 ;;
+	--log) log=$2; shift 2 ;;
 	--timeout) timeout=$2; shift 2 ;;
 	-*) usage >&2; exit 2 ;;
 	*) break ;;
@@ -55,7 +58,7 @@ mkdir -p "$build/test-log"
 . tests/tap.sh
 echo "TAP version 13"
 cases < <(tools/vm/run --kernel "$kernel" --module "$module" --memory 2G --timeout "$timeout" \
-	--log "$build/test-log/console-fault.log" --file "$build/fault" \
+	--log "$build/test-log/$log.log" --file "$build/fault" \
 	${ALZ_FULL:+--env ALZ_FULL} --env ALZ_KO=/lib/modules/asynclazy.ko \
 	--env FAULT_OPTIONS="$options" \
 	-- tests/fault/guest.sh "$build/fault" "$@" 2>&1)
@@ -69,7 +72,9 @@ case $status in
 125) verdict 1 "the guest: the kernel complained, see above" ;;
 *) [ "$failed" -gt 0 ] || verdict 1 "the guest: status $status" ;;
 esac
-if [ "${ALZ_FULL-}" = 1 ] && [ $# = 0 ]; then
+if [ "${ALZ_FULL-}" = 1 ] && [ -z "$asked" ]; then
+	before=$failed
 	cases "broken modules: " < <(tests/fault/mutants.sh 2>&1)
+	wait $! || [ "$failed" -gt "$before" ] || verdict 1 "broken modules: they were not tried"
 fi
 totals

@@ -113,7 +113,9 @@ static void wake_from_another(const struct ours *o, unsigned int n)
 	int status;
 
 	if (!pid) {
-		cache = open_one(o->name);
+		cache = alazy_cache_open(o->name, NULL);
+		if (!cache)
+			_exit(1);
 		_exit(alazy_futex_wake(cache, alazy_word(cache, 0), n) < 0);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)

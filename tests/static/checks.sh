@@ -106,7 +106,7 @@ check_coccinelle() { # DIR [NAME-OF-PATCH]
 			printf '%s %s\0' "$f" "$(sed -n 's,^// Options: *,,p' "$f" | head -1)"
 		done |
 		xargs -0 -P "$jobs" -I{} sh -c "spatch -D report --very-quiet --no-show-diff \
-			-I kmod -I kmod/core -I kmod/uapi --dir $dir --cocci-file {} 2>$build/coccinelle.err ||
+			-I kmod -I kmod/core -I kmod/uapi --dir $dir --cocci-file {} 2>/dev/null ||
 			echo 'spatch:1:1: error: fails: {}'" |
 		sed "s#$PWD/##g" | grep -e '^[^ ]*:[0-9]' | sort -u
 }

@@ -162,11 +162,13 @@ static void cache_empty(int fd, __u64 serial, __u64 clients, const char *when)
 static void cache_drain(unsigned int i)
 {
 	static const char value[4000];
-	struct asynclazy_stats s;
+	struct asynclazy_stats was, s;
 	struct alz a;
 	__u64 n;
 	int err;
 
+	if (alz_stats(live[i].fd, &was))
+		abort();
 	err = alz_join(&a, live[i].fd);
 	for (n = 0; !err && i && n < 2 * live[i].arena_size / sizeof(value); n++)
 		err = alz_set_bytes(&a, "drain", value, sizeof(value), 0, NULL);
@@ -176,7 +178,7 @@ static void cache_drain(unsigned int i)
 		      strerror(-err));
 	if (alz_stats(live[i].fd, &s))
 		abort();
-	if (i && !s.out_reclaims)
+	if (i && s.out_reclaims == was.out_reclaims)
 		wrong(WRONG_ANSWER, "cache %llu has not looked for pins", live[i].serial);
 	if (s.out_pins_now || s.out_segments_held || s.out_keys || s.out_memfds ||
 	    s.out_memfd_bytes)
@@ -262,7 +264,9 @@ void cache_replace_all(void)
 	/* orphans of a fork may be on their way out */
 	while (!(err = alz_info(&info)) && info.out_caches_used != CACHES && alz_now() < until)
 		nanosleep(&t, NULL);
-	if (err || info.out_caches_used != CACHES)
+	if (err)
+		wrong(WRONG_ANSWER, "INFO: %s", strerror(-err));
+	else if (info.out_caches_used != CACHES)
 		wrong(WRONG_LEFT, "%llu caches are charged, %u are there", info.out_caches_used,
 		      CACHES);
 }
@@ -301,7 +305,9 @@ void cache_stop(void)
 			close(books[i].fd);
 	while (!(err = alz_info(&info)) && info.out_caches_used && alz_now() < until)
 		nanosleep(&t, NULL);
-	if (err || info.out_caches_used || info.out_bytes_used)
+	if (err)
+		wrong(WRONG_ANSWER, "INFO: %s", strerror(-err));
+	else if (info.out_caches_used || info.out_bytes_used)
 		wrong(WRONG_LEFT, "%llu caches with %llu bytes are charged at the end",
 		      info.out_caches_used, info.out_bytes_used);
 	close(device);

@@ -318,7 +318,13 @@ static bool killer_neglects(void)
  */
 static bool killer_spares(unsigned int i)
 {
-	return i == storm->procs - 1 && rnd(OLD_AGE);
+	static __u64 instant, drawn;
+
+	if (instant != kills.instants) {
+		instant = kills.instants;
+		drawn = rnd(OLD_AGE);
+	}
+	return i && i == storm->procs - 1 && drawn;
 }
 
 /* Who to kill: anybody, or whoever does what was hit least. SLOTS_MAX: nobody. */

@@ -26,20 +26,28 @@ found() { # MODULE KILLS
 . tests/mutants.sh
 
 echo "TAP version 13"
-broken() { # NAME FILE SED-SCRIPT [KILLS]
-	mutant 6.12 "$1" "$2" "$3" "${STORM_KILLS:-${4:-2000}}"
+broken() { # NAME SAID FILE SED-SCRIPT [KILLS]
+	mutant 6.12 "$1" "$2" "$3" "$4" "${5:-2000}"
 }
-unbroken 6.12 2000
-broken value-that-is-cut-is-published call_store.c \
+# Not here, as the storm does not find them, or not soon: an offer that the dead leave goes
+# on after `accept` anyway, an heir's wait ends by its deadline, and a generation that stands
+# still, or a ticket of an old one, is hidden by others. tests/fuzz/core/mutants.sh has them.
+unbroken 6.12 6000
+broken value-that-is-cut-is-published 'wrong: a value with a hole' call_store.c \
 	's/return !(copy_from_user_nofault\(.*\));/(void)!\1; return true;/'
-broken readers-are-not-looked-at core/reclaim.c 's/if \(client->dead\)/if (1)/' 12000
-broken pins-of-the-dead-stay core/reclaim.c 's/s->pinned = s->holds;/s->pinned |= s->holds;/'
-broken memfds-stay core/table.c 's/alz_blob_unkeep\(cache, r->generation\);/;/'
-broken clients-stay core/client.c 's/cache->count\.clients--;//'
-broken caches-stay process.c \
+broken readers-are-not-looked-at 'wrong: .*(pinned|in place|value of|another one was granted)' \
+	core/reclaim.c 's/if \(client->dead\)/if (1)/' 12000
+broken pins-of-the-dead-stay 'wrong: .* [1-9][0-9]* segments held' core/reclaim.c \
+	's/s->pinned = s->holds;/s->pinned |= s->holds;/'
+broken memfds-stay 'wrong: .* [1-9][0-9]* memfds of' core/table.c \
+	's/alz_blob_unkeep\(cache, r->generation\);/;/'
+broken clients-stay 'wrong: .* clients \(of' core/client.c 's/cache->count\.clients--;//'
+broken caches-stay 'wrong: .* caches are charged' process.c \
 	'/^static void alz_process_leave/,/^}/ s/\talz_shared_put\(process->shared\);//'
-broken pages-of-clients-stay process.c 's/\tvfree\(process->pins\);//' 4000
+broken pages-of-clients-stay 'not ok .* kernel memory does not grow' process.c \
+	's/\tvfree\(process->pins\);//' 4000
 # some 5000 kills are enough to ask for heirs of locks
-broken lock-of-the-dead-is-free core/lock.c 's/value, ASYNCLAZY_LOCK_DIED\)/value, 0)/' 5100
+broken lock-of-the-dead-is-free 'wrong: .* lock |not ok .* locks are taken' core/lock.c \
+	's/value, ASYNCLAZY_LOCK_DIED\)/value, 0)/' 5100
 [ "$mutants_seen" -gt 0 ] || verdict 1 "there is a broken module of that name"
 totals

@@ -29,7 +29,7 @@ END
 here=tests/fuzz/core
 export BUILD=${BUILD:-build}
 full=${ALZ_FULL:-}
-[ "$full" != 0 ] || full=
+[ "$full" = 1 ] || full=
 runs=30000 jobs=1 random=1500 seed=1 keep=
 [ -z "$full" ] || runs=300000 jobs=2 random=100000
 while [ $# -gt 0 ]; do

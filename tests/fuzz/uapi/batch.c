@@ -107,7 +107,7 @@ void batch_watch_kernel(void)
 	lseek(kmsg_in, 0, SEEK_END);
 }
 
-/* How complaints begin is told by tools/vm/complaints, in ALZ_COMPLAINTS. */
+/* What complaints look like is told by tools/vm/complaints, in ALZ_COMPLAINTS. */
 static int complaints_setup(void)
 {
 	const char *text = getenv("ALZ_COMPLAINTS");

@@ -30,7 +30,7 @@ END
 here=tests/fuzz/uapi
 export BUILD=${BUILD:-build}
 full=${ALZ_FULL:-}
-[ "$full" != 0 ] || full=
+[ "$full" = 1 ] || full=
 kernel=kasan executions=6000 seconds=110 seed=1 keep='' replay='' repeat=1 ops=400 parts=()
 [ -z "$full" ] || executions=10000000 seconds=3600 ops=100000
 while [ $# -gt 0 ]; do
@@ -133,7 +133,8 @@ run_uapi() {
 	verdict $? 'the kernel has nothing to say about it'
 	if [ -n "$keep" ]; then
 		mkdir -p "$keep"
-		rm -f "$keep"/*.txt
+		# those that were written by hand have names
+		rm -f "$keep"/[0-9]*.txt
 		# shellcheck disable=SC2016  # awk's
 		awk -v dir="$keep" '/^----/ { close(f); f = ""; next }
 			/^[0-3][+ ]/ { if (!f) f = sprintf("%s/%03d.txt", dir, ++n); print >f }' \
