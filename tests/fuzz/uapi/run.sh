@@ -81,23 +81,6 @@ module() { # KERNEL
 	quiet_make "$BUILD/kmod-$1/asynclazy.ko" >&2 && echo "$BUILD/kmod-$1/asynclazy.ko"
 }
 
-# The cases of a program in the guest are numbered on; its other lines go by.
-show() {
-	local line code
-	while IFS= read -r line; do
-		case $line in
-		'ok '* | 'not ok '*)
-			code=0
-			[[ $line == ok* ]] || code=1
-			line=${line#*ok }
-			verdict $code "${line#* }"
-			;;
-		'TAP version'* | 'KTAP version'* | 1..* | 'cover '* | 'guest ended'*) ;;
-		*) printf '%s\n' "$line" ;;
-		esac
-	done
-}
-
 # in_guest NAME GUEST-ARGS...: its output as it comes, also to $out/NAME.log;
 # then one case that says whether it, and the kernel, ended well.
 in_guest() {
@@ -109,7 +92,7 @@ in_guest() {
 		guest "$@" 2>&1
 		echo "guest ended with status $?"
 	} > >(tee "$out/$name.log" >"$out/$name.fifo") &
-	show <"$out/$name.fifo"
+	cases "" < <(grep -av --line-buffered -e '^cover ' -e '^guest ended' "$out/$name.fifo")
 	wait
 	status=$(sed -n 's/^guest ended with status //p' "$out/$name.log")
 	return "${status:-125}"
