@@ -7,7 +7,6 @@ mutants_only=("$@")
 mutants_seen=0
 mutants_new=' '
 
-
 # build_mutant KERNEL FILE SED-SCRIPT: a module of which one file is changed, as $mutant_ko
 # (or none: the script is empty)
 build_mutant() {
