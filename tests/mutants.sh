@@ -5,6 +5,7 @@
 
 mutants_only=("$@")
 mutants_seen=0
+mutants_controls=0
 mutants_new=' '
 
 # build_mutant KERNEL FILE SED-SCRIPT: a module of which one file is changed, as $mutant_ko
@@ -34,8 +35,10 @@ build_mutant() {
 
 # unbroken KERNEL [ARGUMENT...]: found() finds nothing in the module as it is
 unbroken() {
-	local kernel=$1 log=$BUILD/test-log/mutant-none-$1.log
+	local kernel=$1 log
 
+	mutants_controls=$((mutants_controls + 1))
+	log=$BUILD/test-log/mutant-none-$kernel-$mutants_controls.log
 	shift
 	build_mutant "$kernel" main.c '' && found "$mutant_ko" "$@" >"$log" 2>&1
 	verdict $? "the module as it is passes # $log"

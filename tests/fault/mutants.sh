@@ -31,9 +31,10 @@ echo "TAP version 13"
 broken() { # NAME SAID FILE SED-SCRIPT TEST
 	mutant kasan "$@"
 }
-waits=all_sorts_of_waits pages=pages_are_put_in
+waits=all_sorts_of_waits pages=pages_are_put_in errors=errors_of_each_class
 unbroken kasan $waits
 unbroken kasan $pages
+unbroken kasan $errors
 broken wait-that-is-not-there-is-used 'the kernel complained' waitfd.c \
 	'/^struct file \*alz_waitfd_file/,/^}/ s/if \(!wf\)/if (0)/' $waits
 broken wait-without-a-file-leaks 'not ok .* kmemleak finds nothing' waitfd.c \
@@ -42,5 +43,7 @@ broken client-without-pages-leaks 'not ok .* kmemleak finds nothing' process.c \
 	'/^struct file \*alz_process_attach/,/^}/ { /if \(!alz_process_pages/,/return/ s/alz_process_free\(process\)/kfree(process)/ }' $pages
 broken lost-answer-is-called-something-else 'error 5 is not what' call.c \
 	'/call->undo\(call\)/,/goto drop/ s/err = -EFAULT/err = -EIO/' $waits
+broken text-that-cannot-be-read-is-left-out 'error 0 is not what' call_store.c \
+	'/copy_from_user\(detail/,/return/ s/return -EFAULT/f->detail_size = 0/' $errors
 [ "$mutants_seen" -gt 0 ] || verdict 1 "there is a broken module of that name"
 totals
