@@ -74,15 +74,16 @@ void ledger_grant(struct view *v, __u32 key, __u64 generation, __u64 ticket,
 	if (!ledger_has(v, generation) || !ledger_has(v, ticket))
 		return;
 	at = &v->ledger->grant[generation];
-	old = atomic_exchange(at, grant_pack(ticket));
+	old = atomic_load(at);
+	/* who comes late must not even for a moment be in the place of a later one */
+	do {
+		/* taken away before we came to note it */
+		if (grant_ticket(old) > ticket && LEASED(v))
+			return;
+	} while (!atomic_compare_exchange_weak(at, &old, grant_pack(ticket)));
 	if (old) {
 		__u64 before = grant_ticket(old);
 
-		if (before > ticket && LEASED(v)) {
-			/* taken away before we came to note it */
-			atomic_store(at, old);
-			return;
-		}
 		if (before >= ticket)
 			wrong(WRONG_TICKET, "cache %llu key %u generation %llu: ticket %llu granted after ticket %llu",
 			      v->serial, key, generation, ticket, before);
