@@ -13,6 +13,9 @@ UNIT_CORE_PROGS := $(basename $(notdir $(filter-out %_util.c,$(wildcard $(UNIT_D
 UNIT_CORE_UTILS := $(basename $(notdir $(wildcard $(UNIT_DIR)/core_*util.c)))
 UNIT_CORE_SRCS := $(basename $(notdir $(wildcard kmod/core/*.c)))
 
+# What the crash storm's verdicts rest on.
+UNIT_STRESS_PROGS := $(basename $(notdir $(wildcard $(UNIT_DIR)/stress_*.c)))
+
 UNIT_CPPFLAGS := -I$(UNIT_DIR) -Ilibuser/include
 UNIT_CORE_CPPFLAGS := -I$(UNIT_DIR) -I$(UNIT_DIR)/core_os -Ikmod/core -Ikmod/uapi
 UNIT_CFLAGS := -std=gnu11 -g -O2 -Wall -Wextra -Werror -fno-omit-frame-pointer -pthread
@@ -28,6 +31,9 @@ comma := ,
 # White box.
 UNIT_CPPFLAGS_lib_reader := -D_GNU_SOURCE -Ilibuser/src -Ikmod/core -Ikmod/uapi
 
+UNIT_STRESS_CPPFLAGS := -D_GNU_SOURCE -I$(UNIT_DIR) -Itests/stress -Itests/kselftest \
+	-Ilibuser/include -Ikmod/uapi
+
 UNIT_LDFLAGS_lib_cache := $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc \
 	aligned_alloc posix_memalign strdup mmap)
 
@@ -40,6 +46,14 @@ $(BUILD)/unit-$(1)/%.o: $(UNIT_DIR)/%.c
 $(BUILD)/unit-$(1)/core_%.o: $(UNIT_DIR)/core_%.c
 	@mkdir -p $$(@D)
 	$$(CC) $$(CFLAGS) $$(UNIT_CORE_CPPFLAGS) $$(UNIT_CFLAGS) $$(UNIT_SAN_$(1)) -MMD -MP -c -o $$@ $$<
+
+$(BUILD)/unit-$(1)/stress_%.o: $(UNIT_DIR)/stress_%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS) $$(UNIT_STRESS_CPPFLAGS) $$(UNIT_CFLAGS) $$(UNIT_SAN_$(1)) -MMD -MP -c -o $$@ $$<
+
+$(BUILD)/unit-$(1)/stress/%.o: tests/stress/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS) $$(UNIT_STRESS_CPPFLAGS) $$(UNIT_CFLAGS) $$(UNIT_SAN_$(1)) -MMD -MP -c -o $$@ $$<
 
 $(BUILD)/unit-$(1)/core/%.o: kmod/core/%.c
 	@mkdir -p $$(@D)
@@ -57,12 +71,18 @@ $(patsubst %,$(BUILD)/unit-$(1)/%,$(UNIT_CORE_PROGS)): $(BUILD)/unit-$(1)/%: \
 		$(patsubst %,$(BUILD)/unit-$(1)/core/%.o,$(UNIT_CORE_SRCS))
 	$$(CC) $$(CFLAGS) $$(UNIT_CFLAGS) $$(UNIT_SAN_$(1)) -o $$@ $$^ -lcmocka
 
-.PHONY: unit-$(1)
-unit-$(1): $(patsubst %,$(BUILD)/unit-$(1)/%,$(UNIT_LIB_PROGS) $(UNIT_CORE_PROGS))
+$(BUILD)/unit-$(1)/stress_ledger: $(BUILD)/unit-$(1)/stress_ledger.o \
+		$(BUILD)/unit-$(1)/check.o $(BUILD)/unit-$(1)/stress/ledger.o
+	$$(CC) $$(CFLAGS) $$(UNIT_CFLAGS) $$(UNIT_SAN_$(1)) -o $$@ $$^ -lcmocka
 
--include $(wildcard $(BUILD)/unit-$(1)/*.d $(BUILD)/unit-$(1)/core/*.d)
+.PHONY: unit-$(1)
+unit-$(1): $(patsubst %,$(BUILD)/unit-$(1)/%,$(UNIT_LIB_PROGS) $(UNIT_CORE_PROGS) \
+	$(UNIT_STRESS_PROGS))
+
+-include $(wildcard $(BUILD)/unit-$(1)/*.d $(BUILD)/unit-$(1)/core/*.d \
+	$(BUILD)/unit-$(1)/stress/*.d)
 endef
 
 $(foreach v,plain asan tsan,$(eval $(call unit_variant,$(v))))
 .SECONDARY: $(foreach v,plain asan tsan,$(patsubst %,$(BUILD)/unit-$(v)/%.o, \
-	$(UNIT_LIB_PROGS) $(UNIT_CORE_PROGS) check util $(UNIT_CORE_UTILS)))
+	$(UNIT_LIB_PROGS) $(UNIT_CORE_PROGS) $(UNIT_STRESS_PROGS) check util $(UNIT_CORE_UTILS)))

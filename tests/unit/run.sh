@@ -5,7 +5,7 @@
 usage() {
 	cat <<'END'
 Usage: tests/unit/run.sh DIR [PROGRAM...]
-Runs the unit test programs in DIR (lib_*, core_*, hit_*), or those named.
+Runs the unit test programs in DIR (lib_*, core_*, stress_*, hit_*), or those named.
 
 Those of the library are run on each kind of cache: PROGRAM-stable and
 PROGRAM-evict; but those that are about one kind, or none, once.
@@ -33,7 +33,7 @@ if [ ! -d "$dir" ]; then
 fi
 
 if [ $# -eq 0 ]; then
-	for f in "$dir"/core_* "$dir"/lib_* "$dir"/hit_*; do
+	for f in "$dir"/core_* "$dir"/stress_* "$dir"/lib_* "$dir"/hit_*; do
 		if [ -f "$f" ] && [ -x "$f" ]; then set -- "$@" "${f##*/}"; fi
 	done
 fi
