@@ -1,12 +1,26 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Modules with one deliberate bug each, for a script that sources this and has found(): the
-# suite must find each. It is at the top of the tree, and has BUILD and sourced tests/tap.sh.
+# Modules with one deliberate bug each, for a script that sources this at the top of the
+# tree, with its own arguments, and defines found(): the suite must find each.
+
+case ${1-} in
+-h | --help)
+	echo "usage: $0 [NAME...]"
+	echo "Tries modules that are broken, each in another way, and has to find each, or those named."
+	echo "Environment: BUILD (default build)."
+	exit 0
+	;;
+esac
+export BUILD=${BUILD:-build}
+mkdir -p "$BUILD/test-log"
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 
 mutants_only=("$@")
 mutants_seen=0
 mutants_controls=0
 mutants_new=' '
+echo "TAP version 13"
 
 # build_mutant KERNEL FILE SED-SCRIPT: a module of which one file is changed, as $mutant_ko
 # (or none: the script is empty)
@@ -60,4 +74,10 @@ mutant() {
 		echo "# $(grep -m 1 -aE "$said" "$log" | sed 's/^# //' | cut -c 1-150)"
 		verdict 0 "$name is found"
 	fi
+}
+
+# The end of the script.
+mutants_end() {
+	[ "$mutants_seen" -gt 0 ] || verdict 1 "there is a broken module of that name"
+	totals
 }
