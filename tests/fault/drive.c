@@ -13,6 +13,7 @@
 #include "fault.h"
 
 #define LOG_LINES	15
+#define BATCH_OWN	3	/* its struct, the probe of it, and its first call */
 
 static struct {
 	const char *only;		/* -t */
@@ -234,8 +235,8 @@ static void show_log(void)
 
 /*
  * As documented: a call says ENOMEM or EFAULT, or what it had to say anyway, or has done
- * without the memory; without a copy only what can copy a second time does. (A page that
- * is missing on the way of a copy is EFAULT, be it the caller's own or one of a cache.)
+ * without the memory. (A page that is missing on the way of a copy is EFAULT, be it the
+ * caller's own or one of a cache.)
  */
 static bool documented(const struct fault_run *r)
 {
@@ -248,13 +249,9 @@ static bool documented(const struct fault_run *r)
 		return true;
 	if (r->kind == FAULT_MEMORY)
 		return !err || err == ENOMEM;
-	/* no error: these tell what they have done so far */
-	if (nr == FAULT_READ || nr == _IOC_NR(ASYNCLAZY_IOC_BATCH))
-		return !err;
-	/* and these look where no fault may be taken first, and then where it may */
-	return !err && !r->shows && (nr == _IOC_NR(ASYNCLAZY_IOC_PUBLISH) ||
-				     nr == _IOC_NR(ASYNCLAZY_IOC_SET) ||
-				     nr == _IOC_NR(ASYNCLAZY_IOC_WAIT));
+	/* of copies nothing does without; but what comes later these tell in their answer */
+	return !err && (r->nothing || nr == FAULT_READ ||
+			(nr == _IOC_NR(ASYNCLAZY_IOC_BATCH) && r->place > BATCH_OWN));
 }
 
 static void count_faults(const struct fault_run *r)

@@ -60,6 +60,7 @@ struct fault_run {
 	bool injected;
 	bool shows;			/* rightly: the test cannot go on as if nothing was */
 	bool again;
+	bool nothing;			/* what failed may have been a copy of no bytes */
 	__u32 id;
 	int err;			/* positive errno of that call, or 0 */
 	int visit;			/* 0, -errno, or 1: nothing to visit */

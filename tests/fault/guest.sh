@@ -7,8 +7,8 @@ set -u
 dir=${1:?name the directory of the tests}
 shift
 # Those that come to each call and each form of a wait; of them a slice is made.
-slice='more_test batch_test claim_test device_test error_test handover_test invalidate_test lease_test
-	lock_test map_test memfd_test module_test poll_test refresh_test trouble_test word_test'
+slice='more_test batch_test claim_test device_test error_test lease_test lock_test memfd_test
+	module_test refresh_test word_test'
 [ $# = 0 ] || export FAULT_NAMED=1
 if [ $# = 0 ] && [ "${ALZ_FULL:-}" != 1 ]; then
 	# shellcheck disable=SC2086  # names

@@ -178,6 +178,16 @@ static bool read_on(const struct watched *w)
 	       (c->flags & ASYNCLAZY_CLAIM_INIT) && c->out_result == ASYNCLAZY_RESULT_HIT;
 }
 
+/* A copy of no bytes, which is none, but gets a fault. */
+static bool no_bytes(const struct watched *w)
+{
+	const struct asynclazy_fail *fail = w->arg;
+	const struct asynclazy_fetch *fetch = w->arg;
+
+	return (FAULT_NR(w->id) == _IOC_NR(ASYNCLAZY_IOC_FAIL) && !fail->detail_size) ||
+	       (FAULT_NR(w->id) == _IOC_NR(ASYNCLAZY_IOC_FETCH) && !fetch->detail_size);
+}
+
 /*
  * One of the calls of a BATCH got the fault: it is made again by itself, as its caller
  * would. Return: whether there was one.
@@ -226,6 +236,7 @@ static long injected(const struct watched *w, long result)
 	}
 	r->id = w->id;
 	r->err = err;
+	r->nothing = r->place > 2 && no_bytes(w);
 	r->shows = fault_shows(w, r->kind, r->place, err);
 	r->injected = true;
 	if (r->mode == FAULT_VISIT || r->shows) {

@@ -272,6 +272,7 @@ __u32 value_size(const struct view *v);
 /* tickets.c */
 void ticket_hold(struct view *v, __u32 key, __u64 generation, __u64 ticket,
 		 __u32 attempt);
+__u32 ticket_find(const struct view *v, __u64 ticket);
 void ticket_end(__u32 n, bool must);
 int ticket_renew(const struct held *h);
 void ticket_extend(__u32 n);

@@ -21,6 +21,16 @@ void ticket_hold(struct view *v, __u32 key, __u64 generation, __u64 ticket,
 	self.me->held = self.nr_held;
 }
 
+/* Where in self.held it is; self.nr_held: it has ended. */
+__u32 ticket_find(const struct view *v, __u64 ticket)
+{
+	__u32 n = 0;
+
+	while (n < self.nr_held && (self.held[n].view != v || self.held[n].ticket != ticket))
+		n++;
+	return n;
+}
+
 /* The client of this cache is about to go, and its tickets with it. */
 void ticket_drop_view(const struct view *v)
 {
