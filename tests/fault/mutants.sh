@@ -30,4 +30,6 @@ broken lost-answer-is-called-something-else 'error 5 is not what' call.c \
 	'/call->undo\(call\)/,/goto drop/ s/err = -EFAULT/err = -EIO/' $waits
 broken text-that-cannot-be-read-is-left-out 'error 0 is not what' call_store.c \
 	'/copy_from_user\(detail/,/return/ s/return -EFAULT/f->detail_size = 0/' $errors
+broken key-that-cannot-be-read-is-used 'error 0 is not what' key.h \
+	's/return copy_from_user(\(.*\)) \? -EFAULT : 0;/return copy_from_user\1 ? 0 : 0;/' $errors
 mutants_end
