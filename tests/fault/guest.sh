@@ -2,17 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # In the guest: the programs of DIR, or those named, then what is left of them.
 #   guest.sh DIR [NAME...]
-# FAULT_OPTIONS: options for each program. ALZ_KO: the module's file.
+# FAULT_OPTIONS: options for each program. FAULT_SLICE: the programs of a slice.
+# ALZ_KO: the module's file.
 set -u
 dir=${1:?name the directory of the tests}
 shift
-# Those that come to each call and each form of a wait; of them a slice is made.
-slice='more_test batch_test claim_test device_test error_test lease_test lock_test memfd_test
-	module_test refresh_test word_test'
 [ $# = 0 ] || export FAULT_NAMED=1
 if [ $# = 0 ] && [ "${ALZ_FULL:-}" != 1 ]; then
 	# shellcheck disable=SC2086  # names
-	set -- $slice
+	set -- ${FAULT_SLICE:?}
 elif [ $# = 0 ]; then
 	for program in "$dir"/*_test; do
 		case ${program##*/} in

@@ -16,11 +16,12 @@ usage: tests/fault/run.sh [option...] [PROGRAM...]      (default: all programs)
   --timeout S   seconds for all (default 1200; with ALZ_FULL=1 8 hours)
 
 Programs are those of tests/kselftest and tests/fault (claim_test, ...), built by
-`make fault`. After all of them each call must have failed by a fault. A slice takes those that come to each call and each form of a wait, and
-of them each place in each call once, in whichever test comes to it first, and one
-drawn allocation of each test. With ALZ_FULL=1 each test of each program but
-huge_test runs with its first allocation failing, its second, ... until it passes
-without a fault, and the same with copies. Of a loop of thousands of calls that are
+`make fault`. After all of them each call must have failed by a fault. A slice takes
+those in tests/fault/slice, and of them each test once without a fault, each place in
+each call once, in whichever test comes to it first, and one drawn allocation of each
+test. With ALZ_FULL=1 each test of each program but huge_test runs with its first
+allocation failing, its second, ... until it passes without a fault, and the same with
+copies. Of a loop of thousands of calls that are
 alike it takes the first ones, the last, and a few between; a cache's hundreds of
 pages, and copies, in two dozen tests each; and of a test that takes longer than a
 second what the others have not, which is said; one that takes longer than ten is
@@ -60,7 +61,7 @@ echo "TAP version 13"
 cases < <(tools/vm/run --kernel "$kernel" --module "$module" --memory 2G --timeout "$timeout" \
 	--log "$build/test-log/$log.log" --file "$build/fault" \
 	${ALZ_FULL:+--env ALZ_FULL} --env ALZ_KO=/lib/modules/asynclazy.ko \
-	--env FAULT_OPTIONS="$options" \
+	--env FAULT_OPTIONS="$options" --env FAULT_SLICE="$(grep -v '^#' tests/fault/slice | xargs)" \
 	-- tests/fault/guest.sh "$build/fault" "$@" 2>&1)
 wait $!
 status=$?
