@@ -471,7 +471,7 @@ typedef int (*alazy_init_many_fn)(const struct alazy_ticket *tickets, const size
  *
  * Return: how many items have a value (0 to @n): see the err of each; or a negative
  * errno: -EINVAL, -E2BIG, -ENOMEM, for which no item is to be put; with
- * ALAZY_MANY_ANY also -ETIMEDOUT, -EMFILE.
+ * ALAZY_MANY_ANY also -ETIMEDOUT, and if it can wait for none of them -EMFILE, -EDQUOT.
  */
 int alazy_cache_get_many(struct alazy_cache *cache, struct alazy_item *items, size_t n,
 			 alazy_init_many_fn init, void *ctx, uint32_t flags,

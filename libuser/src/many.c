@@ -332,7 +332,7 @@ static int alz_any_poll(struct alz_many *m, size_t n, struct pollfd *fds)
 }
 
 /*
- * Waits for all of them, or as many as there are descriptors for.
+ * Waits for all of them, or as many as there are descriptors for, and the quota allows.
  *
  * Return: 0: so it is; ALZ_MISS: not yet, or one is done; a negative errno
  */
@@ -344,7 +344,7 @@ static int alz_any_enter_all(struct alz_many *m, size_t n)
 
 	for (i = 0; i < n && !m->nr_done; i++) {
 		err = m->order[i]->fd < 0 ? alz_any_enter(m, m->order[i]) : 0;
-		if ((err == -EMFILE || err == -ENFILE) && waits)
+		if ((err == -EMFILE || err == -ENFILE || err == -EDQUOT) && waits)
 			break;
 		if (err)
 			return err;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
  * The library where the module's quotas are reached: what was there stays, and the text
- * says which parameter it is. Rows K13, L15. The local backend has no quotas.
+ * names the parameters. Rows K13, L15. The local backend has no quotas.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,20 +15,43 @@
 
 #define TEST_KERNEL(name) TEST_IF(name, on_kernel(), "the local backend has no quotas")
 
-/* Sets a parameter of the module; what it was, to set it again */
-static long quota_set(const char *name, long value)
-{
-	char path[128], text[32] = "";
-	int fd, n;
+enum quota { MAX_TICKETS, MAX_WAITS, QUOTAS };
 
-	snprintf(path, sizeof(path), "/sys/module/asynclazy/parameters/%s", name);
+static long quota_before[QUOTAS];	/* 0: it was not set */
+
+/* Sets a parameter of the module: of caches that are opened then, until quotas_reset(). */
+static void quota_set(enum quota quota, long value)
+{
+	static const char *const names[] = { "max_tickets", "max_waits" };
+	char path[128], text[32] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/module/asynclazy/parameters/%s", names[quota]);
 	fd = open(path, O_RDWR | O_CLOEXEC);
-	check(fd >= 0);
-	check(read(fd, text, sizeof(text) - 1) > 0);
-	n = dprintf(fd, "%ld", value);
-	check(n > 0);
+	if (!check(fd >= 0) || !check(read(fd, text, sizeof(text) - 1) > 0))
+		return;
+	if (!quota_before[quota])
+		quota_before[quota] = atol(text);
+	check(dprintf(fd, "%ld", value) > 0);
 	close(fd);
-	return atol(text);
+}
+
+/* However a test ends: programs that follow use the same module. */
+static int quotas_reset(void **state)
+{
+	(void)state;
+	for (int i = 0; i < QUOTAS; i++) {
+		if (quota_before[i])
+			quota_set(i, quota_before[i]);
+		quota_before[i] = 0;
+	}
+	return 0;
+}
+
+static struct alazy_cache *open_quota(enum quota quota, long value)
+{
+	quota_set(quota, value);
+	return open_cache(0, 0);
 }
 
 /* The calls of make_all() */
@@ -74,10 +97,24 @@ static void check_all(struct alazy_item *items)
 	}
 }
 
+/* Those that are there, and are put; the others are not waited for any more. */
+static int check_any(struct alazy_item *items)
+{
+	int i, there = 0;
+
+	for (i = 0; i < MANY; i++) {
+		if (items[i].err)
+			check_eq(items[i].err, -EINPROGRESS);
+		else
+			there++;
+		alazy_ref_put(&items[i].ref);
+	}
+	return there;
+}
+
 TEST_KERNEL(many_are_made_by_and_by_with_few_tickets)
 {
-	long before = quota_set("max_tickets", 3);
-	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_cache *cache = open_quota(MAX_TICKETS, 3);
 	struct alazy_item items[MANY];
 	struct made made;
 
@@ -89,13 +126,11 @@ TEST_KERNEL(many_are_made_by_and_by_with_few_tickets)
 	check_eq(stats_of(cache).tickets_now, 0);
 	check_eq(stats_of(cache).waits_now, 0);
 	alazy_cache_close(cache);
-	quota_set("max_tickets", before);
 }
 
 TEST_KERNEL(without_a_ticket_each_key_says_why)
 {
-	long before = quota_set("max_tickets", 1);
-	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_cache *cache = open_quota(MAX_TICKETS, 1);
 	struct alazy_ticket held = take(cache, "held");
 	struct alazy_item items[MANY];
 	struct alazy_answer answer;
@@ -118,37 +153,57 @@ TEST_KERNEL(without_a_ticket_each_key_says_why)
 	check_all(items);
 	check_eq(made.calls, MANY);
 	alazy_cache_close(cache);
-	quota_set("max_tickets", before);
 }
 
 TEST_KERNEL(any_of_many_with_one_ticket)
 {
-	long before = quota_set("max_tickets", 1);
-	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_cache *cache = open_quota(MAX_TICKETS, 1);
 	struct alazy_item items[MANY];
 	struct made made;
-	int n, there = 0;
 
-	n = get_some(cache, items, &made, ALAZY_MANY_ANY);
-	check(n >= 1);
-	check_eq(made.tickets, n);
-	check_eq(made.most, 1);
-	for (int i = 0; i < MANY; i++) {
-		there += !items[i].err;
-		check(!items[i].err || items[i].err == -EINPROGRESS);
-		alazy_ref_put(&items[i].ref);
-	}
-	check_eq(there, n);
+	check_eq(get_some(cache, items, &made, ALAZY_MANY_ANY), 1);
+	check_eq(made.tickets, 1);
+	check_eq(check_any(items), 1);
 	check_eq(stats_of(cache).tickets_now, 0);
 	check_eq(stats_of(cache).waits_now, 0);
 	alazy_cache_close(cache);
-	quota_set("max_tickets", before);
+}
+
+static void *publish_all(void *arg)
+{
+	struct alazy_ticket *tickets = arg;
+
+	await_waits(tickets->cache, 3);
+	for (int i = 0; i < MANY; i++)
+		publish_int(&tickets[i], i);
+	return NULL;
+}
+
+TEST_KERNEL(any_of_many_waits_for_as_many_as_it_may)
+{
+	struct alazy_cache *cache = open_quota(MAX_WAITS, 3);
+	struct alazy_ticket tickets[MANY];
+	struct alazy_item items[MANY];
+	struct made made;
+	pthread_t thread;
+	char key[2] = "a";
+	int n;
+
+	for (int i = 0; i < MANY; i++, key[0]++)
+		tickets[i] = take(cache, key);
+	thread = start_thread(publish_all, tickets);
+	n = get_some(cache, items, &made, ALAZY_MANY_ANY);
+	join_thread(thread);
+	check(n >= 1);
+	check_eq(made.calls, 0);
+	check_eq(check_any(items), n);
+	check_eq(stats_of(cache).waits_now, 0);
+	alazy_cache_close(cache);
 }
 
 TEST_KERNEL(a_wait_too_many)
 {
-	long before = quota_set("max_waits", 1);
-	struct alazy_cache *cache = open_cache(0, 0);
+	struct alazy_cache *cache = open_quota(MAX_WAITS, 1);
 	struct alazy_ticket held = take(cache, "slow");
 	struct get first = { 0 }, second = { 0 };
 	struct alazy_wait *wait, *none = NULL;
@@ -169,16 +224,17 @@ TEST_KERNEL(a_wait_too_many)
 	drive(cache, &second.dones, 1);
 	check_eq(second.got, 6);
 	alazy_cache_close(cache);
-	quota_set("max_waits", before);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(many_are_made_by_and_by_with_few_tickets),
-		cmocka_unit_test(without_a_ticket_each_key_says_why),
-		cmocka_unit_test(any_of_many_with_one_ticket),
-		cmocka_unit_test(a_wait_too_many),
+		cmocka_unit_test_teardown(many_are_made_by_and_by_with_few_tickets, quotas_reset),
+		cmocka_unit_test_teardown(without_a_ticket_each_key_says_why, quotas_reset),
+		cmocka_unit_test_teardown(any_of_many_with_one_ticket, quotas_reset),
+		cmocka_unit_test_teardown(any_of_many_waits_for_as_many_as_it_may,
+					  quotas_reset),
+		cmocka_unit_test_teardown(a_wait_too_many, quotas_reset),
 	};
 
 	return RUN_TESTS(tests);
