@@ -62,8 +62,10 @@ for k in "${kernels[@]}"; do
 		exit "${PIPESTATUS[0]}")
 	wait $!
 	status=$?
+	did=$(sed -n 's/^# figure: soak operations //p' "$out")
+	[ -n "$did" ] || [ "$status" != 0 ] || status='0, but did not say what it has done'
 	if [ "$status" = 0 ]; then
-		ops=$((ops + $(sed -n 's/^# figure: soak operations //p' "$out")))
+		ops=$((ops + did))
 	else
 		name+=" # status $status, see $out"
 	fi

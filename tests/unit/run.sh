@@ -124,8 +124,14 @@ for run; do
 	echo "  KTAP version 1"
 	ALZ_TEST_KIND=$kind timeout "$limit" "$dir/$program" >"$work/stdout" 2>"$work/stderr"
 	status=$?
+	rm -f "$work/counts"
 	nest "$name" "$status"
-	read -r p f s <"$work/counts"
+	p=0 f='' s=0
+	{ read -r p f s <"$work/counts"; } 2>/dev/null
+	if [ -z "$s" ] || [ -z "$f" ]; then
+		echo "  # $name: its cases could not be counted"
+		p=0 f=1 s=0
+	fi
 	pass=$((pass + p))
 	fail=$((fail + f))
 	skip=$((skip + s))
