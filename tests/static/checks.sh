@@ -113,13 +113,14 @@ check_coccinelle() { # DIR [NAME-OF-PATCH]
 
 # kbuild DIR KVER MAKE-ARGS...: a copy of $sources, the module's or another's
 kbuild() {
-	local dir=$build/$1 kver=$2
+	local dir=$build/$1 kver=$2 full
 	shift 2
 	rm -rf "$dir"
 	mkdir -p "$dir"
 	cp -r "${sources[@]}" "$dir"
-	make -s -j "$jobs" -C "$build/kernels/$kver/headers" M="$PWD/$dir" "$@" modules 2>&1 |
-		sed "s#$PWD/$dir/##g; s#^$dir/##"
+	full=$(realpath "$dir")
+	make -s -j "$jobs" -C "$build/kernels/$kver/headers" M="$full" "$@" modules 2>&1 |
+		sed "s#$full/##g; s#^$dir/##"
 	[ "${PIPESTATUS[0]}" = 0 ] || echo "Kbuild:1: error: the build for $kver failed"
 }
 

@@ -8,6 +8,8 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 build=${BUILD:-build}
 jobs=${JOBS:-2}
+# of a make that runs this: ours would warn of its jobs, and a warning is a finding
+unset MAKEFLAGS MFLAGS
 usage() {
 	cat <<'END'
 usage: tests/static/run.sh [--only REGEX] [--findings] [KVER...]
