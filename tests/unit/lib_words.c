@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -55,13 +56,19 @@ static void *waiter_thread(void *arg)
 	return NULL;
 }
 
+static void waiter_begin(struct waiter *w, struct alazy_cache *cache, uint32_t *word,
+			 uint64_t deadline)
+{
+	*w = (struct waiter){ .cache = cache, .word = word, .deadline = deadline };
+	w->thread = start_thread(waiter_thread, w);
+}
+
 static void waiter_start(struct waiter *w, struct alazy_cache *cache, uint32_t *word,
 			 uint64_t deadline)
 {
 	struct alazy_stats s = stats_of(cache);
 
-	*w = (struct waiter){ .cache = cache, .word = word, .deadline = deadline };
-	w->thread = start_thread(waiter_thread, w);
+	waiter_begin(w, cache, word, deadline);
 	await_waits(cache, s.waits_now + 1);
 }
 
@@ -207,9 +214,17 @@ TEST(a_deadline_leaves_no_waiter_behind)
 	uint32_t *word = alazy_word(cache, 0);
 	uint64_t deadline = now_ns() + 20 * MSEC;
 	struct waiter first, second;
+	uint64_t waiters;
 
-	waiter_start(&first, cache, word, deadline);
-	waiter_start(&second, cache, word, 0);
+	/* on a busy machine the first is done before it is seen to wait */
+	waiter_begin(&first, cache, word, deadline);
+	while (!atomic_load(&first.done) && !stats_of(cache).waits_now)
+		sched_yield();
+	waiter_begin(&second, cache, word, 0);
+	do {
+		sched_yield();
+		waiters = 2 - atomic_load(&first.done);
+	} while (stats_of(cache).waits_now < waiters);
 	join_thread(first.thread);
 	check_eq(first.err, -ETIMEDOUT);
 	check(now_ns() >= deadline);
