@@ -70,14 +70,17 @@ expect "a suite beside others that dies" 1 "3 passed, 1 failed, 0 skipped" model
 stub model 'echo "ok 1 a"; kill -9 $PPID'
 expect "a suite beside others whose shell is killed" 1 "3 passed, 1 failed, 0 skipped" model regress
 
-# what is beside ends with the one that began it: a FIFO that it holds open tells
-mkfifo "$work/held"
+# what is beside ends with the one that began it: a FIFO that it holds open tells. That
+# one is ended once it does so, and the FIFO is opened here once: no end is missed.
+mkfifo "$work/held" "$work/go"
 stub model "exec 9>'$work/held'; echo \$\$ >&9; exec sleep 300"
-stub regress "kill -TERM \$(cat '$work/pid')"
+stub regress "read -r _ <'$work/go'; kill -TERM \$(cat '$work/pid')"
 (cd "$work" && exec env -u BUILD KVERS=6.12 bash -c \
 	"echo \$\$ >pid; exec tests/run model regress") >"$work/out" 2>&1 &
-read -r held <"$work/held"
-timeout 60 cat "$work/held" >/dev/null
+exec 8<"$work/held"
+read -r held <&8
+echo >"$work/go"
+timeout 60 cat <&8 >/dev/null
 verdict $? "what runs beside ends when tests/run is ended"
 kill "$held" 2>/dev/null
 totals
