@@ -13,8 +13,8 @@ FUZZ_CORE_COMMON := model model_wait fuzz_os world check input ops ops_claim ops
 	ops_cache reader_os replay
 FUZZ_RECYCLE_COMMON := recycle check $(basename $(notdir $(wildcard tests/unit/core_*util.c)))
 FUZZ_RECYCLE_MAIN_fuzz :=
-FUZZ_RECYCLE_MAIN_replay := recycle_main
-FUZZ_RECYCLE_MAIN_cov := recycle_main
+FUZZ_RECYCLE_MAIN_replay := recycle_main limit
+FUZZ_RECYCLE_MAIN_cov := recycle_main limit
 FUZZ_CORE_CORE := $(basename $(notdir $(wildcard kmod/core/*.c)))
 FUZZ_CORE_CFLAGS := -std=gnu11 -g -O2 -Wall -Wextra -Werror -fno-omit-frame-pointer \
 	-fno-sanitize-recover=all
@@ -33,8 +33,8 @@ FUZZ_CORE_SAN_cov := -fprofile-instr-generate -fcoverage-mapping
 FUZZ_CORE_LED_fuzz := -fsanitize=fuzzer-no-link
 FUZZ_CORE_LINK_fuzz := -fsanitize=fuzzer
 FUZZ_CORE_MAIN_fuzz := fuzz
-FUZZ_CORE_MAIN_replay := main
-FUZZ_CORE_MAIN_cov := main
+FUZZ_CORE_MAIN_replay := main limit
+FUZZ_CORE_MAIN_cov := main limit
 
 # fuzz_core_variant V
 define fuzz_core_variant
@@ -96,13 +96,13 @@ $(FUZZ_UNIT_COV): %: %.o $(BUILD)/fuzz/unit_cov/check.o \
 -include $(wildcard $(BUILD)/fuzz/unit_cov/*.d)
 
 # core_replay without the core: for mutants.sh
-$(BUILD)/fuzz/core_harness.a: $(FUZZ_CORE_COMMON:%=$(BUILD)/fuzz/core-replay/%.o) \
-		$(BUILD)/fuzz/core-replay/main.o $(BUILD)/fuzz/core-replay/lib/reader.o
+$(BUILD)/fuzz/core_harness.a: $(BUILD)/fuzz/core-replay/lib/reader.o $(patsubst \
+		%,$(BUILD)/fuzz/core-replay/%.o,$(FUZZ_CORE_COMMON) $(FUZZ_CORE_MAIN_replay))
 	@rm -f $@
 	ar rcs $@ $^
 
-$(BUILD)/fuzz/recycle_harness.a: $(FUZZ_RECYCLE_COMMON:%=$(BUILD)/fuzz/recycle-replay/%.o) \
-		$(BUILD)/fuzz/recycle-replay/recycle_main.o
+$(BUILD)/fuzz/recycle_harness.a: $(patsubst %,$(BUILD)/fuzz/recycle-replay/%.o, \
+		$(FUZZ_RECYCLE_COMMON) $(FUZZ_RECYCLE_MAIN_replay))
 	@rm -f $@
 	ar rcs $@ $^
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "limit.h"
 #include "replay.h"
 #include "world.h"
 
@@ -80,9 +81,11 @@ int main(int argc, char **argv)
 		else
 			return usage(strcmp(argv[at], "--help") ? stderr : stdout);
 	}
-	for (; at < argc; at++, files++)
+	for (; at < argc; at++, files++) {
+		limit_input();
 		if (replay_file(argv[at]))
 			return 2;
+	}
 	for (i = first; i < first + runs; i++) {
 		if (i % 20000 == 19999)
 			printf("# %llu/%llu random inputs\n", i + 1 - first, runs);
@@ -90,6 +93,7 @@ int main(int argc, char **argv)
 		snprintf(world.name, sizeof(world.name),
 			 "random input %llu of seed %llu (--seed %llu --first %llu --random 1 "
 			 "--show)", i, seed, seed, i);
+		limit_input();
 		random_run(seed, i);
 	}
 	printf("# %lu files and %llu random inputs of seed %llu\n", files, runs, seed);

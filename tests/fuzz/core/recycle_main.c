@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "limit.h"
 #include "recycle.h"
 
 static u8 bytes[RECYCLE_INPUT_MAX];
@@ -20,6 +21,7 @@ static void file_run(const char *path)
 	fclose(f);
 	printf("# %s\n", path);
 	fflush(stdout);
+	limit_input();
 	recycle_run(bytes, size);
 }
 
@@ -36,6 +38,7 @@ static void random_run(u64 seed, u64 run)
 		bytes[i] = state * 0x2545f4914f6cdd1dULL >> 56;
 	}
 	size = 256 + state % (sizeof(bytes) - 256);
+	limit_input();
 	recycle_run(bytes, size);
 }
 
