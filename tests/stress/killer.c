@@ -293,8 +293,6 @@ bool phase_expected(enum phase p)
 {
 	bool library = !strncmp(phase_names[p], "library", 7);
 
-	if (p == PHASE_COPY)
-		return storm->can_cut;
 	if (library)
 		return storm->library > 0;
 	return storm->library < 100 || p == PHASE_START || p == PHASE_READ || p == PHASE_MAKE;

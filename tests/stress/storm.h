@@ -268,12 +268,14 @@ int error_make(const struct held *h, char *text);
 void error_check(struct view *v, __u32 key, __u64 generation, int error,
 		 const void *text, size_t size, const char *how);
 __u32 value_size(const struct view *v);
+__u32 value_size_least(void);
 
 /* tickets.c */
 void ticket_hold(struct view *v, __u32 key, __u64 generation, __u64 ticket,
 		 __u32 attempt);
 __u32 ticket_find(const struct view *v, __u64 ticket);
 void ticket_end(__u32 n, bool must);
+int ticket_keep(__u32 n);
 int ticket_renew(const struct held *h);
 void ticket_extend(__u32 n);
 void ticket_drop_view(const struct view *v);

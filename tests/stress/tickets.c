@@ -118,6 +118,24 @@ int ticket_publish(const struct held *h, const void *data, size_t size)
 	return err;
 }
 
+/* What came of publishing it: -errno, or 0, then it is no longer held. */
+static int ticket_published(const struct held *h, struct value_note *note, int err)
+{
+	struct view *v = h->view;
+
+	note->state = err ? VALUE_REFUSED : VALUE_STORED;
+	if (err && err != -ESTALE) {
+		ledger_alive(h);
+		return err;
+	}
+	ledger_ended(h, err);
+	if (!err) {
+		ledger_outcome(v, h->generation, OUTCOME_VALUE, note - v->ledger->value);
+		count(&storm->totals.published);
+	}
+	return err;
+}
+
 /* -errno, or 0: then it is no longer held. */
 static int ticket_publish_some(const struct held *h)
 {
@@ -142,17 +160,7 @@ static int ticket_publish_some(const struct held *h)
 	if (err > 0)
 		err = ticket_publish(h, value, size);
 	phase(PHASE_MAKE);
-	note->state = err ? VALUE_REFUSED : VALUE_STORED;
-	if (err && err != -ESTALE) {
-		ledger_alive(h);
-		return err;
-	}
-	ledger_ended(h, err);
-	if (!err) {
-		ledger_outcome(v, h->generation, OUTCOME_VALUE, note - v->ledger->value);
-		count(&storm->totals.published);
-	}
-	return err;
+	return ticket_published(h, note, err);
 }
 
 static int ticket_fail(const struct held *h)
@@ -230,6 +238,30 @@ void ticket_extend(__u32 n)
 		wrong(WRONG_ANSWER, "cache %llu key %u: extend: %s", h->view->serial, h->key,
 		      strerror(-err));
 	}
+}
+
+/*
+ * End a ticket with a value that wants little room, and stays.
+ * Return: 0; -ENOSPC: there is no room; -ESTALE: it came late; other -errno
+ */
+int ticket_keep(__u32 n)
+{
+	const struct held *h = &self.held[n];
+	__u32 size = value_size_least();
+	struct asynclazy_publish p;
+	struct value_note *note;
+	const void *value = value_make(h->view, h->key, h, size, &note);
+	int err = -ENOSPC;
+
+	if (value) {
+		ledger_ending(h);
+		err = alz_publish_bytes(&h->view->a, h->ticket, value, size, 3600 * ALZ_SEC, &p);
+		err = ticket_published(h, note, err);
+	}
+	if (err && err != -ESTALE)
+		ticket_abandon(h);
+	ticket_forget(n);
+	return err;
 }
 
 /* End a ticket in one of the ways, or, unless it must end, leave it. */

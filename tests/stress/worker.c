@@ -83,17 +83,19 @@ void worker_idle(void)
 
 /*
  * Every key can be got: there is a value or a kept error, or the ticket comes
- * at once, and then there is one.
+ * at once. Eight times it ends in any way. If there is nothing then, a small value is
+ * published that stays: no excuse is left but that there is no room for it.
  */
 static void check_key(struct view *v, __u32 key)
 {
 	__u64 limit = alz_now() + ALZ_SOON_MS * ALZ_MSEC;
 	struct asynclazy_claim c;
 	char name[32];
+	bool kept = false;
 	int err, i;
 
 	key_name(key, name);
-	for (i = 0; i < 8; i++) {
+	for (i = 0; i < 16; i++) {
 		alz_claim_fill(&v->a, &c, name, strlen(name), INIT | BLOCK);
 		c.deadline = limit;
 		c.pin = v->a.pins ? PIN_CALL : 0;
@@ -109,7 +111,23 @@ static void check_key(struct view *v, __u32 key)
 			return;
 		case ASYNCLAZY_RESULT_TICKET:
 			ticket_hold(v, key, c.out_generation, c.out_ticket, c.out_attempt);
-			ticket_end(0, true);
+			if (i < 8) {
+				ticket_end(0, true);
+				break;
+			}
+			if (kept) {
+				ticket_end(0, true);
+				goto lost;
+			}
+			err = ticket_keep(0);
+			if (err == -ENOSPC)
+				return;
+			if (err && err != -ESTALE) {
+				wrong(WRONG_GET, "cache %llu key %u: a value of %u bytes: %s",
+				      v->serial, key, value_size_least(), strerror(-err));
+				return;
+			}
+			kept = !err;
 			break;
 		default:
 			wrong(WRONG_GET, "cache %llu key %u: result %u", v->serial, key,
@@ -117,7 +135,8 @@ static void check_key(struct view *v, __u32 key)
 			return;
 		}
 	}
-	/* it was failed or abandoned each time, or is full: the ticket came at once */
+lost:
+	wrong(WRONG_GET, "cache %llu key %u: it was published, and is not there", v->serial, key);
 }
 
 /* In a process of its own, with the workers idle. */
