@@ -36,6 +36,15 @@ bool alz_debug_kernel(void)
 	return !uname(&u) && strstr(u.release, "-alz-");
 }
 
+/* How often, or how much: in a slice, in a slice on a debug kernel, and in a full run. */
+long alz_rounds(long slice, long debug, long full)
+{
+	/* the counts of features.md would take one of those, emulated, some days */
+	if (alz_debug_kernel())
+		return alz_full() ? 10 * debug : debug;
+	return alz_full() ? full : slice;
+}
+
 __u64 alz_rand(__u64 *state)
 {
 	__u64 x = *state += 0x9e3779b97f4a7c15ULL;

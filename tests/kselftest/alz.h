@@ -111,6 +111,7 @@ struct alz_blocker {
 __u64 alz_now(void);
 bool alz_full(void);
 bool alz_debug_kernel(void);
+long alz_rounds(long slice, long debug, long full);
 __u64 alz_rand(__u64 *state);
 int alz_device(int flags);
 int alz_call(int fd, unsigned long nr, void *arg);

@@ -573,7 +573,7 @@ TEST_F(device, each_ipc_namespace_has_its_own_names)	/* K1, K15 */
 
 TEST_F(device, a_name_is_not_in_later_namespaces)	/* K1, K15 */
 {
-	int n, status, rounds = alz_full() ? 400 : 100;
+	int n, status, rounds = alz_rounds(100, 40, 400);
 
 	status = IN_NAMESPACE({
 		int dev = alz_device(O_RDWR);

@@ -303,7 +303,7 @@ FIXTURE_TEARDOWN(interleave)
 
 TEST_F_TIMEOUT(interleave, no_waiter_sleeps_on_an_ended_generation, 6000)	/* K6, I3, I4 */
 {
-	long operations = alz_full() ? 10000000 : 100000;
+	long operations = alz_rounds(100000, 30000, 10000000);
 	struct asynclazy_stats s;
 	int i, status, socket;
 	pid_t pid[PROCESSES];

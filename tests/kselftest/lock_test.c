@@ -78,7 +78,7 @@ static void unlock(int client, const struct words *w)
 
 TEST_F(lock, four_processes_count_to_the_exact_total)	/* F9 */
 {
-	int n = alz_full() ? 1000000 : alz_debug_kernel() ? 1000 : 20000;
+	int n = alz_rounds(20000, 1000, 1000000);
 	int socket[4], i, j;
 	pid_t pid[4];
 

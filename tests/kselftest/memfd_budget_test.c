@@ -369,7 +369,7 @@ static void deliver(struct __test_metadata *_metadata, FIXTURE_DATA(memfd_budget
 
 TEST_F_TIMEOUT(memfd_budget, one_value_is_read_by_8_without_a_copy, 3000)	/* L16 */
 {
-	__u64 size = alz_full() ? 1ULL << 30 : 64 << 20;
+	__u64 size = (__u64)alz_rounds(64, 16, 1024) << 20;
 
 	alz_leave(&self->a);
 	ASSERT_EQ(0, alz_setup_evicting(&self->a, 100, size + (256 << 20)));

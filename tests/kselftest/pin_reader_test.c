@@ -120,7 +120,7 @@ static int reader(int cache, struct shared *all, int me, char *why)
 
 TEST_F_TIMEOUT(pin_reader, no_reader_sees_wrong_bytes, LONG_S)	/* L13, I2 */
 {
-	long rounds = alz_full() ? 500000 : alz_debug_kernel() ? 2000 : 8000;
+	long rounds = alz_rounds(8000, 2000, 500000);
 	struct shared *all = self->shared;
 	struct asynclazy_stats s;
 	int p, status;
@@ -190,7 +190,7 @@ static int claimer(int cache, struct shared *all, int me, char *why)
 
 TEST_F_TIMEOUT(pin_reader, nor_does_who_asks_the_kernel, LONG_S)	/* L13, I2 */
 {
-	long rounds = alz_full() ? 200000 : alz_debug_kernel() ? 1000 : 4000;
+	long rounds = alz_rounds(4000, 1000, 200000);
 	struct shared *all = self->shared;
 	int p, status;
 

@@ -123,7 +123,7 @@ static int race_process(int cache, struct racers *all, int process)
 
 TEST_F_TIMEOUT(race, exactly_one_ticket_each, LONG_S)	/* K4, I1 */
 {
-	long keys = alz_full() ? 1000000 : 20000, i;
+	long keys = alz_rounds(20000, 4000, 1000000), i;
 	struct racers *all = shared(sizeof(*all) + keys);
 	struct timespec t = { .tv_nsec = 1000000 };
 	struct asynclazy_stats s;
@@ -299,7 +299,7 @@ static int reader(int cache, struct published *all)
 
 TEST_F_TIMEOUT(race, no_reader_sees_a_stale_or_torn_record, LONG_S)	/* K5, I2 */
 {
-	long count = alz_full() ? 1000000 : 30000;
+	long count = alz_rounds(30000, 10000, 1000000);
 	struct published *all = shared(sizeof(*all));
 	int p, status;
 

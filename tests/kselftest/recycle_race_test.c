@@ -184,7 +184,7 @@ static int count_all(struct alz *a, struct count *n, struct tally *t)
 
 TEST_F_TIMEOUT(recycle_race, keys_change_while_their_segments_go, LONG_S)	/* L13, K10, I2 */
 {
-	long rounds = alz_full() ? 1000000 : alz_debug_kernel() ? 3000 : 10000;
+	long rounds = alz_rounds(10000, 3000, 1000000);
 	struct tally *t = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct asynclazy_stats s, later;

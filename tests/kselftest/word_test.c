@@ -133,7 +133,7 @@ TEST_F(word, oldest_first)				/* K11 */
 TEST_F(word, another_value_is_told_at_once)		/* F1 */
 {
 	struct asynclazy_word words[2] = { { 1, 0, 0 }, { 2, 9, 0 } };
-	int i, n = alz_full() ? 1000000 : 20000;
+	int i, n = alz_rounds(20000, 10000, 1000000);
 
 	for (i = 0; i < n; i++) {
 		ASSERT_EQ(0, word_wait(self->a.client, words, 2, i % 2 ? EVENT : BLOCK, i, 0,
@@ -174,7 +174,7 @@ static int ping_pong(const struct alz *a, const struct words *w, int mine, int n
 
 TEST_F(word, no_ping_is_lost_between_processes)		/* F1, F3 */
 {
-	int n = alz_full() ? 100000 : alz_debug_kernel() ? 500 : 3000;
+	int n = alz_rounds(3000, 500, 100000);
 	struct words w;
 	struct alz a;
 	int socket;
@@ -528,7 +528,7 @@ static void on_signal(int signal)
 
 TEST_F(word, signals_are_no_wakes)			/* F10 */
 {
-	int socket, i, n = alz_full() ? 10000 : 200;
+	int socket, i, n = alz_rounds(200, 100, 10000);
 	pid_t pid = peer_fork(&socket);
 	siginfo_t gone = { 0 };
 	struct words w;
