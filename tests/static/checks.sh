@@ -62,7 +62,7 @@ check_clang_build() {
 
 check_cppcheck() { # DATABASE
 	cppcheck --quiet -j "$jobs" --project="$1" --std=c11 --library=gnu,posix \
-		--enable=warning,performance,portability --inline-suppr \
+		--enable=warning,performance,portability \
 		--suppress=missingInclude --template='{file}:{line}: {severity}: {message} [{id}]' \
 		-D__LP64__=1 -D__GNUC__=12 -D__x86_64__=1 2>&1 | sed "s#$PWD/##g" |
 		grep -e '^[^ ]*:[0-9]*: ' | sort -u

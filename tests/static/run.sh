@@ -195,6 +195,7 @@ for kver in "${kvers[@]}"; do
 done
 sources=(tests/static/bad/Kbuild tests/static/bad/module.c)
 catches sparse 'module.c.*different address spaces' check_sparse "${kvers[0]}" static-bad
+catches sparse 'module.c.*-Wunused-but-set-variable' check_sparse "${kvers[0]}" static-bad
 catches clang-module 'module.c.*-Wself-assign' check_clang_module "${kvers[0]}" \
 	static-bad
 [ -n "$raw" ] || report "every exception is still needed" "$(unneeded)"

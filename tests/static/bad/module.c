@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What checkpatch (a missing space), coccinelle (a needless test before kfree),
- * sparse (a user's pointer taken for the kernel's) and clang (an assignment to
- * itself) must find. Nobody loads it.
+ * sparse (a user's pointer taken for the kernel's), W=1 (a variable that is set and
+ * not used) and clang (an assignment to itself) must find. Nobody loads it.
  */
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -23,7 +23,9 @@ static void __exit bad_exit(void)
 {
 	char __user *user = NULL;
 	char *p = user;
+	int unread;
 
+	unread = !p;
 	if (buffer)
 		kfree(buffer);
 	if (p)
