@@ -234,23 +234,21 @@ static void show_log(void)
 }
 
 /*
- * As documented: a call says ENOMEM, or of a copy EFAULT, or what it had to say anyway, or
- * has done without the memory. A page that is missing on the way of a copy is EFAULT, be
- * it the caller's own or one of a cache; what is no page is not on that way.
+ * As documented: a call says ENOMEM or EFAULT, or what it had to say anyway, or has done
+ * without the memory. (A page that is missing on the way of a copy is EFAULT, be it the
+ * caller's own or one of a cache.)
  */
-static bool documented(const struct fault_run *r, bool page)
+static bool documented(const struct fault_run *r)
 {
 	const struct fault_call *c = &fault_counted[r->target - 1];
 	__u32 nr = FAULT_NR(r->id);
 	int err = r->err;
 
 	/* it was another call then: the clock has a say in what the test does */
-	if (c->id != r->id || (err == c->err && err))
+	if (c->id != r->id || (err == c->err && err) || err == EFAULT)
 		return true;
 	if (r->kind == FAULT_MEMORY)
-		return !err || err == ENOMEM || (err == EFAULT && (page || nr == FAULT_TOUCH));
-	if (err == EFAULT)
-		return true;
+		return !err || err == ENOMEM;
 	/* of copies nothing does without; but what comes later these tell in their answer */
 	return !err && (r->nothing || nr == FAULT_READ ||
 			(nr == _IOC_NR(ASYNCLAZY_IOC_BATCH) && r->place > BATCH_OWN));
@@ -268,7 +266,7 @@ static void count_faults(const struct fault_run *r)
 	}
 	if (sum != 1)
 		PROBLEM("%llu faults instead of one", sum);
-	if (!documented(r, now[FAULT_PAGE]))
+	if (!documented(r))
 		PROBLEM("error %d is not what such a fault is said to be", r->err);
 	total.shows += r->shows;
 	total.absorbed += !r->err;

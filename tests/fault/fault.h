@@ -88,7 +88,7 @@ void fault_hook_init(void);
 void fault_hook_never(void);		/* this process is not tested */
 
 /* knobs.c */
-enum fault_sort { FAULT_SLAB, FAULT_PAGE, FAULT_USERCOPY, FAULT_SORTS };
+#define FAULT_SORTS	3		/* slab, page, copy */
 bool fault_knobs_init(void);
 void fault_knobs_kind(enum fault_kind kind);
 void fault_knobs_injected(enum fault_kind kind, __u64 injected[FAULT_SORTS]);

@@ -16,11 +16,7 @@
 #define MANY		1000000000	/* counts down with each fault */
 #define USERCOPY	2
 
-static const char *const kinds[FAULT_SORTS] = {
-	[FAULT_SLAB] = "failslab",
-	[FAULT_PAGE] = "fail_page_alloc",
-	[FAULT_USERCOPY] = "fail_usercopy",
-};
+static const char *const kinds[FAULT_SORTS] = { "failslab", "fail_page_alloc", "fail_usercopy" };
 static __u64 left[FAULT_SORTS] = { MANY, MANY, MANY };
 static const char *const parameters[] = {
 	"max_caches", "max_bytes", "max_waits", "max_tickets"
