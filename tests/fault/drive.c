@@ -235,8 +235,9 @@ static void show_log(void)
 
 /*
  * As documented: a call says ENOMEM or EFAULT, or what it had to say anyway, or has done
- * without the memory. (A page that is missing on the way of a copy is EFAULT, be it the
- * caller's own or one of a cache.)
+ * without the memory. (What is missing on the way of a copy is EFAULT, be it the caller's
+ * page, one of a cache, or the kernel's own for either, which may be no page: the lock of
+ * a page table. That each call says ENOMEM in some place is what finish asks for.)
  */
 static bool documented(const struct fault_run *r)
 {

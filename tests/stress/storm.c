@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#define PHASES_KILLS	5000	/* with as many, each phase is to be hit */
+#define PHASES_KILLS	8000	/* with as many, each phase is to be hit */
 #define MEMORY_SLACK	(8 << 20)
 #define WORK_MAX_S	2	/* if the workers do not work: all may wait for each other */
 

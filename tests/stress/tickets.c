@@ -258,8 +258,16 @@ int ticket_keep(__u32 n)
 		err = alz_publish_bytes(&h->view->a, h->ticket, value, size, 3600 * ALZ_SEC, &p);
 		err = ticket_published(h, note, err);
 	}
-	if (err && err != -ESTALE)
-		ticket_abandon(h);
+	if (err == -ESTALE) {
+		count(&storm->totals.stale);
+	} else if (err) {
+		int late = ticket_abandon(h);
+
+		count(&storm->totals.nospace);
+		if (late && late != -ESTALE)
+			wrong(WRONG_ANSWER, "cache %llu key %u: abandon: %s", h->view->serial,
+			      h->key, strerror(-late));
+	}
 	ticket_forget(n);
 	return err;
 }

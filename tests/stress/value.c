@@ -36,12 +36,12 @@ static __u64 value_sum(const struct value *value, size_t size)
 	return XXH3_64bits_withSeed(value, offsetof(struct value, sum), seed);
 }
 
-/* Most are small; now and then one is large enough for its copy to be cut. */
 __u32 value_size_least(void)
 {
 	return sizeof(struct value);
 }
 
+/* Most are small; now and then one is large enough for its copy to be cut. */
 __u32 value_size(const struct view *v)
 {
 	__u64 kind = rnd(100);
