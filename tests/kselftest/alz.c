@@ -41,7 +41,7 @@ long alz_rounds(long slice, long debug, long full)
 {
 	/* the counts of features.md would take one of those, emulated, some days */
 	if (alz_debug_kernel())
-		return alz_full() ? 10 * debug : debug;
+		return alz_full() ? 4 * debug : debug;
 	return alz_full() ? full : slice;
 }
 
