@@ -106,6 +106,9 @@ unneeded() {
 	' "$work/used" tests/static/exceptions
 }
 
+# what gcc's pass has written
+[[ ! analyzer =~ $only || gcc =~ $only ]] || only+='|^gcc$'
+
 # check NAME TITLE FUNCTION ARG...: runs it, if it is asked for
 : >"$work/used"
 ran=
