@@ -16,7 +16,8 @@ trap 'rm -rf "$tmp"' EXIT
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
 
-# It takes half a second, and installs only once the lists are there.
+# It updates only while who called it keeps others out, and installs only once the lists
+# are there.
 cat >"$tmp/apt-get" <<'EOS'
 #!/bin/bash
 case " $* " in
@@ -24,8 +25,8 @@ case " $* " in
 	[[ -e ${0%/*}/lists ]] || { echo "E: Unable to locate package" >&2; exit 100; }
 	;;
 *' update '*)
+	! flock --nonblock tools true || { echo "E: another one could come in" >&2; exit 100; }
 	mkdir "${0%/*}/lock" || { echo "E: Could not get lock" >&2; exit 100; }
-	sleep 0.5
 	rmdir "${0%/*}/lock"
 	: >"${0%/*}/lists"
 	;;
