@@ -20,7 +20,7 @@ __u64 alz_now(void)
 	return t.tv_sec * ALZ_SEC + t.tv_nsec;
 }
 
-/* Whether to run the full counts of features.md. */
+/* Whether to run the full counts: make test-full. */
 bool alz_full(void)
 {
 	const char *full = getenv("ALZ_FULL");
@@ -39,7 +39,7 @@ bool alz_debug_kernel(void)
 /* How often, or how much: in a slice, in a slice on a debug kernel, and in a full run. */
 long alz_rounds(long slice, long debug, long full)
 {
-	/* the counts of features.md would take one of those, emulated, some days */
+	/* the full counts would take one of those, emulated, some days */
 	if (alz_debug_kernel())
 		return alz_full() ? 4 * debug : debug;
 	return alz_full() ? full : slice;

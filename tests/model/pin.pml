@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Pins, as design.md section 4 has them: I2, no reader sees bytes of a record
+ * Pins (kmod/core/reclaim.c). I2, no reader sees bytes of a record
  * after its reuse. The code comes with evicting caches.
  *
  * A reader loads the slot's word, stores its pin by a plain store, and loads the

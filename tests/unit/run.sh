@@ -13,7 +13,7 @@ PROGRAM-evict; but those that are about one kind, or none, once.
 Environment:
   ALAZY_BACKEND     kernel or local; local if unset
   ALZ_TEST_KIND     stable or evict: run no other kind; both if unset
-  ALZ_FULL=1        full counts, as features.md has them
+  ALZ_FULL=1        full counts
   ALZ_TEST_TIMEOUT  seconds for one test case (default 300)
   ALZ_TIMEOUT       seconds for one program (default 900, full 7200)
 
