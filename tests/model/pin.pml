@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Pins (kmod/core/reclaim.c). I2, no reader sees bytes of a record
- * after its reuse. The code comes with evicting caches.
+ * Pins (kmod/core/reclaim.c). I2, no reader sees bytes of a record after its reuse.
  *
  * A reader loads the slot's word, stores its pin by a plain store, and loads the
  * slot again; if that is still the same word it uses the record, and then takes
